@@ -1,0 +1,296 @@
+//! The one encoder: every byte of an event stream comes from here, and so does every refusal.
+//!
+//! There is no escape mechanism in the format, so a CR or LF inside a field would start a field of
+//! the attacker's choosing. Such a field is refused as a whole; nothing is stripped in silence.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::event::Event;
+use crate::scan::{self, Breaks, CR, LF};
+
+/// The field names that the standard gives a meaning to.
+const KNOWN: [&str; 4] = ["event", "id", "retry", "data"];
+
+/// A field of an [`Event`] that cannot be sent: which one, and what is wrong with it.
+///
+/// Converts into an [`io::Error`] of kind [`InvalidInput`](io::ErrorKind::InvalidInput), whose
+/// `get_ref` gives this value back.
+///
+/// ```
+/// use sse_io::{Event, InvalidField, Writer};
+///
+/// let mut writer = Writer::new(Vec::new());
+/// let error = writer.write_event(&Event::new("x").with_id("1\r2")).unwrap_err();
+/// let invalid = error.get_ref().and_then(|e| e.downcast_ref::<InvalidField>()).unwrap();
+/// assert_eq!((invalid.field(), invalid.byte(), invalid.position()), ("id", Some(b'\r'), Some(1)));
+/// assert!(writer.get_ref().is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    field: &'static str,
+    problem: Problem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Problem {
+    /// This byte, at this offset into the field.
+    Byte(u8, usize),
+    /// An extension without a name: its line would be a comment.
+    Empty,
+    /// An extension that would set a field of the standard.
+    Known,
+    /// An extension whose name starts with U+FEFF, dropped at the start of a stream.
+    ByteOrderMark,
+    /// A reconnection time of more than `u64::MAX` milliseconds.
+    TooLong,
+}
+
+impl InvalidField {
+    /// Which field it is: "event name", "id", "retry", "extension name" or "extension value".
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The byte that cannot be sent, where it is a byte: CR, LF, NUL or `:`.
+    pub fn byte(&self) -> Option<u8> {
+        match self.problem {
+            Problem::Byte(byte, _) => Some(byte),
+            _ => None,
+        }
+    }
+
+    /// The offset of that byte in the field's UTF-8 text.
+    pub fn position(&self) -> Option<usize> {
+        match self.problem {
+            Problem::Byte(_, position) => Some(position),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = self.field;
+        match self.problem {
+            Problem::Byte(byte, position) => {
+                let byte = match byte {
+                    CR => "carriage return",
+                    LF => "line feed",
+                    0 => "null",
+                    _ => "colon",
+                };
+                write!(f, "{byte} at byte {position} of the {field}")
+            }
+            Problem::Empty => write!(f, "the {field} is empty"),
+            Problem::Known => write!(f, "the {field} is a field of the standard"),
+            Problem::ByteOrderMark => write!(f, "the {field} starts with a byte order mark"),
+            Problem::TooLong => write!(f, "the {field} exceeds {} milliseconds", u64::MAX),
+        }
+    }
+}
+
+impl Error for InvalidField {}
+
+impl From<InvalidField> for io::Error {
+    fn from(error: InvalidField) -> Self {
+        io::Error::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+/// Appends a whole event; on an error `out` is as it was.
+#[inline]
+pub(crate) fn event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<usize, InvalidField> {
+    let start = out.len();
+    let mut data = begin_event(event, out)?;
+    data.push(event.data.as_bytes(), out);
+    data.end(out);
+    Ok(out.len() - start)
+}
+
+/// Appends everything of an event before its data; on an error `out` is as it was.
+#[inline]
+pub(crate) fn begin_event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<Lines, InvalidField> {
+    let millis = check(event)?;
+    out.reserve(event.data.len() + 64);
+    if let Some(name) = &event.name {
+        field("event", name, out);
+    }
+    if let Some(id) = &event.id {
+        field("id", id, out);
+    }
+    if let Some(millis) = millis {
+        number("retry", millis, out);
+    }
+    for (name, value) in &event.extensions {
+        field(name, value, out);
+    }
+    Ok(Lines::begin(b"data:", out))
+}
+
+/// Appends a comment block: one `:` line for each line of the text.
+pub(crate) fn comment(text: &str, out: &mut Vec<u8>) {
+    let mut lines = Lines::begin(b":", out);
+    lines.push(text.as_bytes(), out);
+    lines.end(out);
+}
+
+/// Appends a block that sets the reconnection time and is no event.
+pub(crate) fn retry(retry: Duration, out: &mut Vec<u8>) -> Result<(), InvalidField> {
+    number("retry", whole_millis(retry)?, out);
+    out.push(LF);
+    Ok(())
+}
+
+/// Text being cut into the lines of one field, in any number of pieces.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// What each line starts with, colon included.
+    prefix: &'static [u8],
+    /// The current line holds no more than its prefix: a space goes in front of what comes.
+    empty: bool,
+    /// The text so far ends in a CR: an LF that comes next belongs to it.
+    after_cr: bool,
+}
+
+impl Lines {
+    #[inline]
+    fn begin(prefix: &'static [u8], out: &mut Vec<u8>) -> Self {
+        out.extend_from_slice(prefix);
+        Lines {
+            prefix,
+            empty: true,
+            after_cr: false,
+        }
+    }
+
+    /// Appends the next piece of the text; CRLF, CR and LF each start a new line.
+    #[inline]
+    pub(crate) fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let mut breaks = Breaks::default();
+        let mut start = 0;
+        while let Some(end) = breaks.next(text) {
+            let cr = text[end] == CR;
+            if cr || end > start || !self.after_cr {
+                self.extend(&text[start..end], out);
+                out.push(LF);
+                out.extend_from_slice(self.prefix);
+                self.empty = true;
+            }
+            self.after_cr = cr;
+            start = end + 1;
+        }
+        self.extend(&text[start..], out);
+    }
+
+    #[inline]
+    fn extend(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if text.is_empty() {
+            return;
+        }
+        if self.empty {
+            out.push(b' ');
+            self.empty = false;
+        }
+        self.after_cr = false;
+        out.extend_from_slice(text);
+    }
+
+    /// Ends the last line and the block.
+    #[inline]
+    pub(crate) fn end(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+#[inline]
+fn field(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 3);
+    out.extend_from_slice(name.as_bytes());
+    if value.is_empty() {
+        out.extend_from_slice(b":\n");
+    } else {
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.push(LF);
+    }
+}
+
+fn number(name: &str, value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789"[(rest % 10) as usize];
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(&digits[at..]);
+    out.push(LF);
+}
+
+/// Checks all that can be wrong with an event and returns its reconnection time.
+#[inline]
+fn check(event: &Event<'_>) -> Result<Option<u64>, InvalidField> {
+    if let Some(name) = &event.name {
+        one_line("event name", name)?;
+    }
+    if let Some(id) = &event.id {
+        one_line("id", id)?;
+        if let Some(at) = id.as_bytes().iter().position(|&b| b == 0) {
+            return Err(InvalidField {
+                field: "id",
+                problem: Problem::Byte(0, at),
+            });
+        }
+    }
+    for (name, value) in &event.extensions {
+        extension_name(name)?;
+        one_line("extension value", value)?;
+    }
+    event.retry.map(whole_millis).transpose()
+}
+
+#[inline]
+fn one_line(field: &'static str, value: &str) -> Result<(), InvalidField> {
+    match scan::find(value.as_bytes()) {
+        None => Ok(()),
+        Some(at) => Err(InvalidField {
+            field,
+            problem: Problem::Byte(value.as_bytes()[at], at),
+        }),
+    }
+}
+
+fn extension_name(name: &str) -> Result<(), InvalidField> {
+    let field = "extension name";
+    one_line(field, name)?;
+    let problem = if name.is_empty() {
+        Problem::Empty
+    } else if name.starts_with('\u{feff}') {
+        Problem::ByteOrderMark
+    } else if KNOWN.contains(&name) {
+        Problem::Known
+    } else if let Some(at) = name.find(':') {
+        Problem::Byte(b':', at)
+    } else {
+        return Ok(());
+    };
+    Err(InvalidField { field, problem })
+}
+
+/// Whole milliseconds, rounded up.
+fn whole_millis(retry: Duration) -> Result<u64, InvalidField> {
+    let millis = retry.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).map_err(|_| InvalidField {
+        field: "retry",
+        problem: Problem::TooLong,
+    })
+}

@@ -1,0 +1,194 @@
+//! The event: plain data, used in both directions.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::encode::{self, InvalidField};
+use crate::parser::{EventTooLarge, Parser};
+
+/// One event of a stream, as sent or as received.
+///
+/// Plain data: every field is public, nothing is checked while it is built. What cannot be sent is
+/// refused when it is encoded, by [`encode`](Event::encode), [`Writer`](crate::Writer) or
+/// [`Emitter`](crate::Emitter), with an [`InvalidField`] and not one byte written.
+///
+/// Strings may be borrowed or owned. An event lent by a [`Reader`](crate::Reader) borrows from it;
+/// [`into_owned`](Event::into_owned) makes it outlive the reader's next call.
+///
+/// ```
+/// use sse_io::Event;
+///
+/// let event = Event::new("line one\nline two").with_name("update").with_id("7");
+/// let mut wire = Vec::new();
+/// event.encode(&mut wire)?;
+/// assert_eq!(wire, b"event: update\nid: 7\ndata: line one\ndata: line two\n\n");
+/// assert_eq!(String::from_utf8(wire)?.parse::<Event>()?, event);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Event<'a> {
+    /// The `event` field: the type that listeners subscribe to. `None` is the default type,
+    /// "message". `Some("")` is sent and means the same; it reads back as `None`.
+    pub name: Option<Cow<'a, str>>,
+    /// The `id` field of this very event. `None` leaves the client's last event ID as it is,
+    /// `Some("")` resets it.
+    pub id: Option<Cow<'a, str>>,
+    /// The `retry` field of this very event: the client's new reconnection time. Sent in whole
+    /// milliseconds, rounded up.
+    pub retry: Option<Duration>,
+    /// The payload. CRLF, CR and LF in it are sent as line breaks, which read back as LF.
+    pub data: Cow<'a, str>,
+    /// Fields that the standard does not know, as name and value, in the order of the stream.
+    /// Clients that follow the standard ignore them.
+    pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of the default type with this payload.
+    pub fn new(data: impl Into<Cow<'a, str>>) -> Self {
+        Event {
+            data: data.into(),
+            ..Event::default()
+        }
+    }
+
+    /// Sets the type. Default: none, which clients take as "message".
+    #[must_use = "the setter returns the event"]
+    pub fn with_name(mut self, name: impl Into<Cow<'a, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets the id, which clients send back as `Last-Event-ID` when they reconnect; the empty id
+    /// resets theirs. Default: none.
+    #[must_use = "the setter returns the event"]
+    pub fn with_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Sets the client's reconnection time. Default: none, which leaves it as it is.
+    #[must_use = "the setter returns the event"]
+    pub fn with_retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Adds a field that the standard does not know. Default: no such fields.
+    #[must_use = "the setter returns the event"]
+    pub fn with_extension(
+        mut self,
+        name: impl Into<Cow<'a, str>>,
+        value: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        self.extensions.push((name.into(), value.into()));
+        self
+    }
+
+    /// The type that this event is dispatched as: its name, or "message" where that is absent or
+    /// empty (HTML standard, 9.2.6).
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// assert_eq!(Event::new("x").event_type(), "message");
+    /// assert_eq!(Event::new("x").with_name("tick").event_type(), "tick");
+    /// ```
+    pub fn event_type(&self) -> &str {
+        self.name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("message")
+    }
+
+    /// Appends the wire form to `out` and returns its length in bytes. Allocates only where `out`
+    /// has to grow.
+    ///
+    /// The order is `event`, `id`, `retry`, extensions, `data`, blank line. `data` is always
+    /// written, so that every event is dispatched.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidField`] when a field cannot be sent; `out` is then as it was.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let mut out = Vec::new();
+    /// assert_eq!(Event::new("").encode(&mut out), Ok(7));
+    /// assert_eq!(out, b"data:\n\n");
+    ///
+    /// let error = Event::new("x").with_name("a\nb").encode(&mut out).unwrap_err();
+    /// assert_eq!(error.to_string(), "line feed at byte 1 of the event name");
+    /// assert_eq!(out.len(), 7);
+    /// ```
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<usize, InvalidField> {
+        encode::event(self, out)
+    }
+
+    /// The same event, owning its strings. Allocates for each borrowed string that is not empty.
+    pub fn into_owned(self) -> Event<'static> {
+        fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        Event {
+            name: self.name.map(own),
+            id: self.id.map(own),
+            retry: self.retry,
+            data: own(self.data),
+            extensions: self
+                .extensions
+                .into_iter()
+                .map(|(n, v)| (own(n), own(v)))
+                .collect(),
+        }
+    }
+}
+
+/// The first complete event in a text, read as a stream of its own.
+///
+/// Blocks without data are passed over, and so are comments. What follows the first event is not
+/// looked at.
+///
+/// ```
+/// use sse_io::Event;
+///
+/// let event: Event = ": hello\n\nid: 1\ndata: x\n\n".parse()?;
+/// assert_eq!(event, Event::new("x").with_id("1"));
+/// # Ok::<(), sse_io::ParseEventError>(())
+/// ```
+impl FromStr for Event<'static> {
+    type Err = ParseEventError;
+
+    fn from_str(text: &str) -> Result<Self, ParseEventError> {
+        match Parser::new().parse(&mut text.as_bytes()) {
+            Ok(Some(event)) => Ok(event.into_owned()),
+            Ok(None) => Err(ParseEventError { too_large: None }),
+            Err(error) => Err(ParseEventError {
+                too_large: Some(error),
+            }),
+        }
+    }
+}
+
+/// Why a text could not be read as an event: it holds no complete one, or the first is too large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseEventError {
+    too_large: Option<EventTooLarge>,
+}
+
+impl fmt::Display for ParseEventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.too_large {
+            None => f.write_str("no complete event in the text"),
+            Some(_) => f.write_str("the first event in the text is too large"),
+        }
+    }
+}
+
+impl Error for ParseEventError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.too_large.as_ref().map(|error| error as _)
+    }
+}

@@ -1,0 +1,485 @@
+//! The push parser: bytes in, events out, no I/O and no clock.
+//!
+//! [`Parser::advance`] moves over the input up to the next thing worth telling and
+//! [`Parser::current`] builds it, in two steps because an event may be lent straight out of the
+//! input. A line that lies in the input as a whole is looked at where it is, here and in `block`. A
+//! line that the end of the input tears is put together in `torn`.
+
+mod block;
+mod item;
+mod text;
+mod torn;
+mod window;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::event::Event;
+use crate::scan::{Breaks, CR, LF};
+use block::{Block, Extensions, Place};
+use torn::Torn;
+use window::Window;
+
+pub use item::{EventTooLarge, Item};
+
+/// What an event may cost to keep, unless the user says otherwise.
+const DEFAULT_MAX_EVENT_SIZE: usize = 16 << 20;
+
+/// A push parser for event streams: bytes in, events out, without I/O, clock or threads.
+///
+/// It follows the HTML standard, 9.2.5 and 9.2.6, to the letter: the three line endings, the byte
+/// order mark, malformed UTF-8 (each maximal subpart becomes U+FFFD), comments, unknown fields
+/// (kept as [extensions](Event::extensions)), and an event is out at the very byte that ends it.
+///
+/// Memory is bounded by [`with_max_event_size`](Parser::with_max_event_size). Time is linear in the
+/// input for any chunking. Nothing is allocated per event once the buffers have grown, except for
+/// events with extensions or malformed UTF-8.
+///
+/// [`Reader`](crate::Reader) drives one from a [`BufRead`](std::io::BufRead); use this type where
+/// the bytes come by other ways.
+///
+/// ```
+/// use sse_io::Parser;
+///
+/// let mut parser = Parser::new();
+/// let mut seen = Vec::new();
+/// for mut chunk in [&b"data: he"[..], b"llo\n\nid: 7\ndata: a", b"\ndata: b\n\ndata"] {
+///     while let Some(event) = parser.parse(&mut chunk)? {
+///         seen.push(event.into_owned());
+///     }
+/// }
+/// assert_eq!(seen.len(), 2);
+/// assert_eq!(seen[0].data, "hello");
+/// assert_eq!(seen[1].data, "a\nb");
+/// assert_eq!(parser.last_event_id(), "7");
+/// # Ok::<(), sse_io::EventTooLarge>(())
+/// ```
+#[derive(Debug)]
+pub struct Parser {
+    max_event_size: usize,
+
+    /// At the start of a stream: how many bytes of a byte order mark came so far.
+    bom: Option<usize>,
+    /// The last byte was a CR: an LF that comes now belongs to it.
+    after_cr: bool,
+    /// The line breaks found in the input and not yet used.
+    breaks: Breaks,
+    /// Some of the same input as text.
+    window: Window,
+    /// Address and length of what the last step left of its input: `breaks` and `window` hold for
+    /// that alone.
+    rest: (usize, usize),
+    /// How many bytes of its input the last step used up.
+    consumed: usize,
+
+    /// The line that the end of the last input tore.
+    torn: Torn,
+    /// The text of the torn line, while it is [`Torn::Kept`] and until the next one is.
+    carry: Vec<u8>,
+
+    block: Block,
+    /// The data lines that are no longer in the input, each with an LF; of a torn one, its beginning.
+    data: Vec<u8>,
+    /// The last event name; it stays for the next event, since streams repeat a few.
+    name: String,
+    /// The id of the block, until the blank line makes it the last event ID.
+    id: String,
+    extensions: Extensions,
+    /// The comment that the last step came to.
+    comment: Place,
+    /// A buffer has grown past what is kept for good.
+    grown: bool,
+
+    last_event_id: String,
+    retry: Option<Duration>,
+}
+
+/// What [`Parser::advance`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The end of the input.
+    NeedMore,
+    /// An event: [`Parser::current`] has it.
+    Event,
+    /// A comment: [`Parser::current_comment`] has it.
+    Comment,
+    /// An event or a comment over the limit; what is left of it will be skipped.
+    TooLarge,
+}
+
+impl Parser {
+    /// A parser at the start of a stream.
+    pub fn new() -> Self {
+        Parser {
+            max_event_size: DEFAULT_MAX_EVENT_SIZE,
+            bom: Some(0),
+            after_cr: false,
+            breaks: Breaks::default(),
+            window: Window::default(),
+            rest: (0, 0),
+            consumed: 0,
+            torn: Torn::No,
+            carry: Vec::new(),
+            block: Block::default(),
+            data: Vec::new(),
+            name: String::new(),
+            id: String::new(),
+            extensions: Extensions::default(),
+            comment: Place::Carry(0),
+            grown: false,
+            last_event_id: String::new(),
+            retry: None,
+        }
+    }
+
+    /// Sets the limit for what one event may cost to keep, in bytes: all its values, one more for
+    /// each data line, the names of its extensions and 64 for each of those. A comment given out by
+    /// [`parse_item`](Parser::parse_item) is held to the same limit. Default: 16 MiB.
+    ///
+    /// Malformed UTF-8 is counted as it comes, before each such byte becomes the three bytes of
+    /// U+FFFD.
+    #[must_use = "the setter returns the parser"]
+    pub fn with_max_event_size(mut self, bytes: usize) -> Self {
+        self.max_event_size = bytes;
+        self
+    }
+
+    /// Seeds the last event ID, for a stream that goes on where an earlier one was lost. Default:
+    /// empty.
+    #[must_use = "the setter returns the parser"]
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+        self.last_event_id = id.into();
+        self
+    }
+
+    /// Takes bytes from the front of `input` up to the end of the next event, and gives that event
+    /// out; `None` when all of `input` is used up and more is needed.
+    ///
+    /// The event borrows from the parser and from the input. What is left in `input` is for the
+    /// next call: hand it in again as it is, or drop it and go on with other bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`EventTooLarge`] as soon as an event exceeds the limit. The parser goes on: what is left of
+    /// that event is skipped, its id still becomes the last event ID, and the events after it come
+    /// as ever.
+    #[inline]
+    pub fn parse<'p, 'i: 'p>(
+        &'p mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Event<'p>>, EventTooLarge> {
+        let bytes = *input;
+        let step = self.advance(bytes, false);
+        *input = &bytes[self.consumed..];
+        match step {
+            Step::NeedMore | Step::Comment => Ok(None),
+            Step::Event => Ok(Some(self.current(bytes))),
+            Step::TooLarge => Err(self.too_large()),
+        }
+    }
+
+    /// Like [`parse`](Parser::parse), but gives the comments out as well, in the order of the
+    /// stream: one inside a block comes before its event.
+    ///
+    /// # Errors
+    ///
+    /// [`EventTooLarge`] as for `parse`, and for a comment over the limit.
+    ///
+    /// ```
+    /// use sse_io::{Item, Parser};
+    ///
+    /// let mut parser = Parser::new();
+    /// let mut input = &b": ping\n\nid: 3\ndata: x\n\n"[..];
+    /// assert_eq!(parser.parse_item(&mut input)?, Some(Item::Comment("ping".into())));
+    /// match parser.parse_item(&mut input)? {
+    ///     Some(Item::Event { event, last_event_id }) => {
+    ///         assert_eq!((&*event.data, last_event_id), ("x", "3"));
+    ///     }
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
+    #[inline]
+    pub fn parse_item<'p, 'i: 'p>(
+        &'p mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Item<'p>>, EventTooLarge> {
+        let bytes = *input;
+        let step = self.advance(bytes, true);
+        *input = &bytes[self.consumed..];
+        match step {
+            Step::NeedMore => Ok(None),
+            Step::Event => Ok(Some(self.current_item(bytes))),
+            Step::Comment => Ok(Some(Item::Comment(self.current_comment(bytes)))),
+            Step::TooLarge => Err(self.too_large()),
+        }
+    }
+
+    /// Ends the stream as if a blank line had come, and gives out the event that this completes.
+    /// Then the parser is at the start of a new stream, with the same last event ID.
+    ///
+    /// The standard discards an event that the end of the stream cuts short (HTML standard, 9.2.6):
+    /// use [`reset`](Parser::reset) for that. This call is for servers that leave the last blank
+    /// line out; an event that was really cut short cannot be told from theirs.
+    ///
+    /// ```
+    /// use sse_io::Parser;
+    ///
+    /// let mut parser = Parser::new();
+    /// assert_eq!(parser.parse(&mut &b"data: [DONE]"[..])?, None);
+    /// assert_eq!(parser.finish().unwrap().data, "[DONE]");
+    /// assert_eq!(parser.finish(), None);
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
+    pub fn finish(&mut self) -> Option<Event<'_>> {
+        self.end_of_input().then(|| self.current(&[]))
+    }
+
+    /// Discards the unfinished event with its id, and starts a new stream. The last event ID and
+    /// the reconnection time stay: they outlive a connection.
+    pub fn reset(&mut self) {
+        self.begin_block();
+        self.begin_stream();
+    }
+
+    /// The last event ID: the id of the newest block that had one and was complete, with an event in
+    /// it or not. Empty when there is none.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// The reconnection time that the stream asked for last, with an event or without.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Moves over `input` to the next thing worth telling; `consumed` says how far that is.
+    #[inline(never)]
+    pub(crate) fn advance(&mut self, input: &[u8], comments: bool) -> Step {
+        if self.block.complete {
+            self.begin_block();
+        }
+        if self.rest != (input.as_ptr() as usize, input.len()) {
+            self.breaks = Breaks::default();
+            self.window.clear();
+        } else {
+            self.window.consume(self.consumed);
+        }
+        let mut start = 0;
+        if self.torn != Torn::No || self.bom.is_some() {
+            match self.resume(input, comments) {
+                Ok(at) => start = at,
+                Err((at, step)) => {
+                    self.stop(input, at);
+                    return step;
+                }
+            }
+        }
+        let mut after_cr = self.after_cr;
+        let step = loop {
+            let from = start;
+            let Some(end) = self.breaks.next(input) else {
+                self.keep_lent(input);
+                after_cr &= from == input.len();
+                start = input.len();
+                match self.tear(&input[from..], comments) {
+                    true => break Step::NeedMore,
+                    false => break Step::TooLarge,
+                }
+            };
+            let line = &input[from..end];
+            let cr = input[end] == CR;
+            start = end + 1;
+            if line.is_empty() {
+                if cr || !after_cr {
+                    after_cr = cr;
+                    if self.block.begun && self.end_block() {
+                        if let Some((from, end)) = self.block.lent {
+                            self.window.cover(input, from, end);
+                        }
+                        break Step::Event;
+                    }
+                } else {
+                    after_cr = false;
+                }
+                continue;
+            }
+            after_cr = cr;
+            if let Some(value) = line.strip_prefix(b"data:") {
+                let skip = usize::from(value.first() == Some(&b' '));
+                if !self.data_line(input, from + 5 + skip, end) {
+                    break Step::TooLarge;
+                }
+            } else if line[0] == b':' && !comments {
+            } else if let Some(step) = self.field(line, Some(from)) {
+                self.keep_lent(input);
+                break step;
+            }
+        };
+        self.after_cr = after_cr;
+        self.stop(input, start);
+        step
+    }
+
+    /// How many bytes of its input the last step used up.
+    #[inline]
+    pub(crate) fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// The event that the last step completed. `input` is what that step was given.
+    ///
+    /// Inlined wherever an event is given out: a caller that looks at two fields of it then never
+    /// sees the other hundred bytes copied.
+    #[inline(always)]
+    pub(crate) fn current<'a>(&'a self, input: &'a [u8]) -> Event<'a> {
+        let data = match self.block.lent {
+            None => text::decode(self.data.strip_suffix(&[LF]).unwrap_or_default()),
+            Some((from, end)) => match self.window.get(from, end) {
+                Some(text) => Cow::Borrowed(text),
+                None => text::decode(input.get(from..end).unwrap_or_default()),
+            },
+        };
+        Event {
+            name: self.block.has_name.then_some(Cow::Borrowed(&self.name)),
+            id: self
+                .block
+                .has_id
+                .then_some(Cow::Borrowed(&self.last_event_id)),
+            retry: self.block.retry,
+            data,
+            extensions: if self.extensions.ends.is_empty() {
+                Vec::new()
+            } else {
+                self.extensions.to_vec()
+            },
+        }
+    }
+
+    pub(crate) fn current_item<'a>(&'a self, input: &'a [u8]) -> Item<'a> {
+        Item::Event {
+            event: self.current(input),
+            last_event_id: &self.last_event_id,
+        }
+    }
+
+    /// The comment that the last step came to. `input` is what that step was given.
+    pub(crate) fn current_comment<'a>(&'a self, input: &'a [u8]) -> Cow<'a, str> {
+        text::decode(match self.comment {
+            Place::Input(from, end) => input.get(from..end).unwrap_or_default(),
+            Place::Carry(from) => self.carry.get(from..).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn too_large(&self) -> EventTooLarge {
+        EventTooLarge {
+            limit: self.max_event_size,
+        }
+    }
+
+    /// Whether there is an unfinished event to lose, or a line that may belong to one.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let in_block = self.block.begun && !self.block.complete;
+        let in_line = match self.torn {
+            Torn::Kept => self.carry.first() != Some(&b':'),
+            Torn::Data => true,
+            Torn::No | Torn::Skipped => false,
+        };
+        in_block || in_line
+    }
+
+    /// Ends the line and the block; true when that completes an event.
+    pub(crate) fn end_of_input(&mut self) -> bool {
+        if self.block.complete {
+            self.begin_block();
+        }
+        self.end_torn();
+        let event = self.block.begun && self.end_block();
+        self.begin_stream();
+        event
+    }
+
+    /// Notes how far a step came.
+    #[inline]
+    fn stop(&mut self, input: &[u8], at: usize) {
+        self.breaks.consume(at);
+        self.rest = (input.as_ptr() as usize + at, input.len() - at);
+        self.consumed = at;
+    }
+
+    fn begin_stream(&mut self) {
+        self.bom = Some(0);
+        self.after_cr = false;
+        self.torn = Torn::No;
+        self.rest = (0, 0);
+    }
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Parser::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::count;
+
+    /// Feeds a stream in chunks and gives how many bytes were scanned and copied.
+    fn work(stream: &[u8], chunk: usize, comments: bool) -> (usize, usize) {
+        let mut parser = Parser::new().with_max_event_size(2 * stream.len());
+        let mut found = 0;
+        count::take();
+        for mut rest in stream.chunks(chunk) {
+            loop {
+                let step = parser.advance(rest, comments);
+                rest = &rest[parser.consumed()..];
+                match step {
+                    Step::NeedMore => break,
+                    Step::Event | Step::Comment => found += 1,
+                    Step::TooLarge => panic!("the limit is above the event"),
+                }
+            }
+        }
+        assert!(found > 0, "the stream holds something");
+        count::take()
+    }
+
+    #[test]
+    fn scanning_and_copying_grow_in_proportion_to_the_event() {
+        const MIB: usize = 1 << 20;
+        // Name, beginning, what is repeated, whether comments are kept.
+        let rows: [(&str, &str, &str, bool); 7] = [
+            ("one line", "data: ", "x", false),
+            ("one-byte lines", "", "data: x\n", false),
+            ("empty data lines", "", "data\r\n", false),
+            ("one name", "event: ", "x", false),
+            ("one comment, passed over", ": ", "x", false),
+            ("one comment, kept", ": ", "x", true),
+            ("short comments, kept", "", ":\n", true),
+        ];
+        for (name, beginning, repeated, comments) in rows {
+            for chunk in [1, 7, 64, 1460, 16 << 10, 64 << 10] {
+                let [(scanned, copied), (scanned_twice, copied_twice)] =
+                    [4 * MIB, 8 * MIB].map(|size| {
+                        let body = repeated.repeat(size / repeated.len());
+                        let stream = format!("{beginning}{body}\ndata: end\n\n");
+                        work(stream.as_bytes(), chunk, comments)
+                    });
+                let told = format!("{name} in pieces of {chunk}");
+                assert!(scanned <= 5 * MIB, "{told}: {scanned} scanned");
+                assert!(copied <= 9 * MIB, "{told}: {copied} copied");
+                let doubled = |once: usize, twice: usize| twice.abs_diff(2 * once) <= MIB / 8;
+                assert!(
+                    doubled(scanned, scanned_twice),
+                    "{told}: {scanned}, then {scanned_twice}"
+                );
+                assert!(
+                    doubled(copied, copied_twice),
+                    "{told}: {copied}, then {copied_twice}"
+                );
+            }
+        }
+    }
+}

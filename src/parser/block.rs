@@ -1,0 +1,284 @@
+//! The block being read: what its lines add up to, and what that costs.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{Parser, Step, text};
+use crate::buffer;
+use crate::scan::LF;
+
+/// What an extension costs to keep beside its text: two spans inside, two strings in the event.
+const EXTENSION_COST: usize = 64;
+
+/// What is known of the block being read, beside the buffers.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// A field was seen: the blank line has something to end.
+    pub(super) begun: bool,
+    /// The event is out: the next step starts a new block.
+    pub(super) complete: bool,
+    /// The event was too large: only its `id` and `retry` still count.
+    pub(super) oversize: bool,
+    pub(super) has_name: bool,
+    pub(super) has_id: bool,
+    pub(super) has_data: bool,
+    /// The only data line so far, while it lies in the input.
+    pub(super) lent: Option<(usize, usize)>,
+    pub(super) retry: Option<Duration>,
+    /// What the event costs to keep.
+    pub(super) size: usize,
+}
+
+/// Where a text lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Input(usize, usize),
+    Carry(usize),
+}
+
+impl Parser {
+    #[inline]
+    pub(super) fn begin_block(&mut self) {
+        if self.grown {
+            self.give_back();
+        }
+        self.block = Block::default();
+        self.data.clear();
+        self.extensions.clear();
+    }
+
+    /// Shrinks the buffers of which the last block used little, so that one giant is not paid for
+    /// by the rest of the stream, while a stream of giants does not allocate for each.
+    #[cold]
+    pub(super) fn give_back(&mut self) {
+        buffer::shrink(&mut self.data);
+        buffer::shrink(&mut self.carry);
+        if !self.block.has_name {
+            self.name.clear();
+        }
+        for kept in [&mut self.name, &mut self.id, &mut self.last_event_id] {
+            if buffer::is_sparse(kept.len(), kept.capacity()) {
+                kept.shrink_to_fit();
+            }
+        }
+        self.extensions.shrink();
+        let texts = [
+            &self.name,
+            &self.id,
+            &self.last_event_id,
+            &self.extensions.text,
+        ];
+        let largest = texts.into_iter().map(String::capacity).max().unwrap_or(0);
+        self.grown = largest.max(self.data.capacity()).max(self.carry.capacity()) > buffer::KEEP;
+    }
+
+    /// The blank line: the id takes effect; true when there is an event to give out.
+    #[inline]
+    pub(super) fn end_block(&mut self) -> bool {
+        if self.block.has_id {
+            std::mem::swap(&mut self.last_event_id, &mut self.id);
+        }
+        if !self.block.has_data {
+            self.begin_block();
+            return false;
+        }
+        self.block.complete = true;
+        true
+    }
+
+    /// Adds to what the event costs; false when that is too much.
+    #[inline]
+    pub(super) fn charge(&mut self, cost: usize) -> bool {
+        self.block.size = self.block.size.saturating_add(cost);
+        self.block.size <= self.max_event_size
+    }
+
+    /// Turns the event into one that is skipped; false when that is news to the caller's caller.
+    #[cold]
+    pub(super) fn overflow(&mut self) -> bool {
+        if self.block.oversize {
+            return true;
+        }
+        let Block { has_id, retry, .. } = self.block;
+        self.begin_block();
+        self.data = Vec::new();
+        self.block = Block {
+            begun: true,
+            oversize: true,
+            has_id,
+            retry,
+            size: usize::MAX,
+            ..Block::default()
+        };
+        false
+    }
+
+    /// A whole data line; its value is `input[from..end]`. False when the event became too large.
+    #[inline]
+    pub(super) fn data_line(&mut self, input: &[u8], from: usize, end: usize) -> bool {
+        self.block.begun = true;
+        if !self.charge(end - from + 1) {
+            return self.overflow();
+        }
+        if self.block.has_data {
+            self.keep_lent(input);
+            self.extend_data(&input[from..end]);
+            self.extend_data(&[LF]);
+        } else {
+            self.block.has_data = true;
+            self.block.lent = Some((from, end));
+        }
+        true
+    }
+
+    /// Copies the data line that still lies in the input, before the input goes.
+    #[inline]
+    pub(super) fn keep_lent(&mut self, input: &[u8]) {
+        if let Some((from, end)) = self.block.lent.take() {
+            self.extend_data(&input[from..end]);
+            self.extend_data(&[LF]);
+        }
+    }
+
+    #[inline]
+    pub(super) fn extend_data(&mut self, bytes: &[u8]) {
+        self.grown |= buffer::append(&mut self.data, bytes, self.max_event_size);
+    }
+
+    /// Any other whole line: `line` is the input at `at`, or the carry. None: go on.
+    pub(super) fn field(&mut self, line: &[u8], at: Option<usize>) -> Option<Step> {
+        let (name, value) = split(line);
+        let fits = match name {
+            b"" => return Some(self.comment(value, line.len() - value.len(), at)),
+            b"event" => self.charge(value.len()) && self.set_name(value) || self.overflow(),
+            b"id" => {
+                let fits = self.charge(value.len()) || self.overflow();
+                if value.len() <= self.max_event_size && !value.contains(&0) {
+                    let end = at.map_or(0, |at| at + line.len());
+                    self.set_id(value, end);
+                }
+                fits
+            }
+            b"retry" => {
+                let fits = self.charge(value.len()) || self.overflow();
+                if let Some(millis) = whole_number(value) {
+                    self.block.retry = Some(Duration::from_millis(millis));
+                    self.retry = self.block.retry;
+                }
+                fits
+            }
+            b"data" => self.charge(value.len() + 1) && self.push_data(value) || self.overflow(),
+            _ => {
+                let cost = name.len() + value.len() + EXTENSION_COST;
+                self.charge(cost) && self.push_extension(name, value) || self.overflow()
+            }
+        };
+        self.block.begun = true;
+        (!fits).then_some(Step::TooLarge)
+    }
+
+    pub(super) fn comment(&mut self, value: &[u8], from: usize, at: Option<usize>) -> Step {
+        if value.len() > self.max_event_size {
+            return Step::TooLarge;
+        }
+        self.comment = match at {
+            Some(at) => Place::Input(at + from, at + from + value.len()),
+            None => Place::Carry(from),
+        };
+        Step::Comment
+    }
+
+    pub(super) fn set_name(&mut self, value: &[u8]) -> bool {
+        self.block.has_name = !value.is_empty();
+        if self.block.has_name && self.name.as_bytes() != value {
+            self.name.clear();
+            self.grown |= text::push_decoded(&mut self.name, value);
+        }
+        true
+    }
+
+    /// Sets the id of the block; `end` is where its value ends in the input, zero for the carry.
+    fn set_id(&mut self, value: &[u8], end: usize) {
+        self.block.has_id = true;
+        self.id.clear();
+        match self.window.get(end.saturating_sub(value.len()), end) {
+            Some(text) if end > 0 => self.id.push_str(text),
+            _ => self.grown |= text::push_decoded(&mut self.id, value),
+        }
+    }
+
+    pub(super) fn push_data(&mut self, value: &[u8]) -> bool {
+        self.block.has_data = true;
+        self.extend_data(value);
+        self.extend_data(&[LF]);
+        true
+    }
+
+    pub(super) fn push_extension(&mut self, name: &[u8], value: &[u8]) -> bool {
+        self.grown |= self.extensions.push(name, value);
+        true
+    }
+}
+
+/// The unknown fields of a block: their text end to end, and where each name and value ends.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub(super) text: String,
+    pub(super) ends: Vec<(usize, usize)>,
+}
+
+impl Extensions {
+    /// True when the text has grown past what is kept for good.
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let mut grown = text::push_decoded(&mut self.text, name);
+        let name_end = self.text.len();
+        grown |= text::push_decoded(&mut self.text, value);
+        self.ends.push((name_end, self.text.len()));
+        grown || self.ends.len() > buffer::KEEP / size_of::<(usize, usize)>()
+    }
+
+    #[cold]
+    pub(super) fn to_vec(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+        let mut start = 0;
+        let spans = self.ends.iter().map(|&(name_end, end)| {
+            let pair = (&self.text[start..name_end], &self.text[name_end..end]);
+            start = end;
+            (Cow::Borrowed(pair.0), Cow::Borrowed(pair.1))
+        });
+        spans.collect()
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if !self.ends.is_empty() {
+            self.text.clear();
+            self.ends.clear();
+        }
+    }
+
+    /// Gives the buffers back; the next extension allocates anyway.
+    pub(super) fn shrink(&mut self) {
+        *self = Extensions::default();
+    }
+}
+
+/// Splits a line at its first colon; the value loses one space in front. A line without a colon is
+/// a name with an empty value.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    match line.iter().position(|&b| b == b':') {
+        None => (line, &[]),
+        Some(colon) => {
+            let value = &line[colon + 1..];
+            (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+        }
+    }
+}
+
+/// One or more ASCII digits; what does not fit is the largest number.
+fn whole_number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |number: u64, &b: &u8| number.saturating_mul(10).saturating_add((b - b'0').into());
+    Some(value.iter().fold(0, digit))
+}

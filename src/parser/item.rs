@@ -1,0 +1,48 @@
+//! What a stream holds, and the error for what is too large.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::event::Event;
+
+/// What a stream holds, comments included: see [`Reader::read_item`](crate::Reader::read_item).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Item<'a> {
+    /// An event.
+    Event {
+        /// The event itself.
+        event: Event<'a>,
+        /// The last event ID at this event: its own id, or that of the last block that had one.
+        last_event_id: &'a str,
+    },
+    /// A comment: the line without its colon and without one space after that.
+    Comment(Cow<'a, str>),
+}
+
+/// An event (or a comment, where those are read) exceeds the limit of the parser or reader.
+///
+/// A [`Reader`](crate::Reader) returns it inside an [`io::Error`] of kind
+/// [`InvalidData`](io::ErrorKind::InvalidData). It is not final: what is left of the event is
+/// skipped, and the next call gives the event after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTooLarge {
+    /// The limit that was exceeded, in bytes.
+    pub limit: usize,
+}
+
+impl fmt::Display for EventTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event exceeds the limit of {} bytes", self.limit)
+    }
+}
+
+impl Error for EventTooLarge {}
+
+impl From<EventTooLarge> for io::Error {
+    fn from(error: EventTooLarge) -> Self {
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
