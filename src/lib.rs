@@ -1,15 +1,121 @@
 //! Server-Sent Events for blocking Rust: over `std::io`, with no dependencies and no unsafe code.
+//!
+//! For programs without an async runtime: a server on `tiny_http`, rouille or a bare
+//! [`TcpListener`](std::net::TcpListener) that streams events to browsers, a command-line tool that
+//! reads a language model's reply through ureq, a device, a build system. One thread per connection,
+//! and the format exactly as the [HTML standard, section 9.2][standard] has it.
+//!
+//! # Serving
+//!
+//! A handler that has the connection in its hands (anything that is [`Write`](std::io::Write)) starts
+//! a stream with a [`ResponseHead`] and sends [`Event`]s through the [`Emitter`] that this gives:
+//!
+//! ```
+//! use std::time::Duration;
+//! use sse_io::{Event, ResponseHead};
+//!
+//! fn handler(connection: std::net::TcpStream) -> std::io::Result<()> {
+//!     let emitter = ResponseHead::new().start(connection)?;
+//!     let _heartbeat = emitter.spawn_heartbeats(Duration::from_secs(15))?;
+//!     for tick in 1.. {
+//!         // Fails once the client is gone, and so ends the handler.
+//!         emitter.emit(&Event::new(format!("tick {tick}")).with_id(tick.to_string()))?;
+//!         if emitter.wait_closed(Some(Duration::from_secs(1))) {
+//!             break;
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Reading
+//!
+//! A [`Reader`] takes any [`BufRead`](std::io::BufRead), such as a
+//! [`BufReader`](std::io::BufReader) around a response's body, and lends its events one by one:
+//!
+//! ```
+//! use sse_io::Reader;
+//!
+//! # let body = &b"event: greeting\ndata: hello\n\n"[..];
+//! let mut reader = Reader::new(body);
+//! while let Some(event) = reader.read_event()? {
+//!     println!("{}: {}", event.event_type(), event.data);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # The types, and how they fit
+//!
+//! | type | what it is | sits on |
+//! |---|---|---|
+//! | [`Event`] | plain data, in both directions | |
+//! | [`Writer`] | frames into any `Write`, one write each | the encoder |
+//! | [`Emitter`] | a live stream shared by threads: flushes, sends heartbeats, ends properly | [`Writer`] |
+//! | [`ResponseHead`] | the HTTP response that starts a stream, or refuses it | [`Emitter`] |
+//! | [`Parser`] | bytes in, events out; no I/O | |
+//! | [`Reader`] | events out of any `BufRead` | [`Parser`] |
+//!
+//! Each is of use by itself: a [`Writer`] into a file, a [`Parser`] behind a C callback.
+//!
+//! # Threads and blocking
+//!
+//! Nothing here polls and nothing sleeps. Reading blocks as long as the inner reader does, writing as
+//! long as the inner writer does; time-outs are the socket's, and none of them loses a byte. The
+//! only thread that the crate ever starts is that of [`Emitter::spawn_heartbeats`]. A peer that
+//! stops reading blocks its own stream alone, and a write time-out, as
+//! [`tune_listener`](http::tune_listener) sets, ends it.
+//!
+//! # Limits
+//!
+//! Every buffer is bounded. An event that costs more than 16 MiB to keep is skipped and reported as
+//! [`EventTooLarge`] ([`Reader::with_max_event_size`] sets another limit), comments are not kept at
+//! all, and memory blown up by one giant is given back. Time is linear in the bytes, however
+//! they are cut into pieces.
+//!
+//! # Errors
+//!
+//! [`Reader`], [`Writer`] and [`Emitter`] speak [`io::Error`](std::io::Error), with these kinds of
+//! their own; the payload is reached by `get_ref`. The end of a stream is no error but `None`.
+//!
+//! | kind | payload | when |
+//! |---|---|---|
+//! | `InvalidInput` | [`InvalidField`] | a field would break out of its line; nothing is written |
+//! | `InvalidData` | [`EventTooLarge`] | an event exceeds the limit; the next call goes on behind it |
+//! | `InvalidData` | [`Utf8Error`](std::str::Utf8Error) | streamed data is not UTF-8; nothing is written |
+//! | `BrokenPipe` | | the stream was closed, or an earlier write failed |
+//!
+//! # Security
+//!
+//! The format has no escape mechanism, so a line break in a name or an id would inject fields and
+//! events. Every byte that leaves goes through one encoder that refuses such a field as a whole, and
+//! splits data and comments at every CR, LF and CRLF. Malformed UTF-8 from the wire becomes U+FFFD,
+//! as the standard says. No input makes the crate panic.
+//!
+//! # What it does not do
+//!
+//! No HTTP requests and no TLS: those are your HTTP library's. No async. No escaping of what you put
+//! into a page.
+//!
+//! # Rust version
+//!
+//! 1.85 or newer; raising it is a breaking change.
+//!
+//! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 mod buffer;
+mod emitter;
 mod encode;
 mod event;
+pub mod http;
 mod parser;
 mod reader;
 mod scan;
 mod writer;
 
+pub use emitter::{Emitter, Heartbeat};
 pub use encode::InvalidField;
 pub use event::{Event, ParseEventError};
+pub use http::ResponseHead;
 pub use parser::{EventTooLarge, Item, Parser};
 pub use reader::{Events, IntoEvents, Reader};
 pub use writer::{DataWriter, Writer};

@@ -1,0 +1,504 @@
+//! The emitter: a stream that several threads write to, with heartbeats and a proper end.
+//!
+//! There are two locks. `stream` is held over I/O and is taken first; `control` is held for a
+//! few instructions and never over I/O or the user's code. Frames are encoded before either.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::event::Event;
+use crate::writer::{DataWriter, Frame, Framing, Writer};
+
+/// A heartbeat thread formats three bytes and writes them; the rest is for the inner writer.
+const HEARTBEAT_STACK: usize = 256 << 10;
+
+/// How many frame buffers an emitter keeps for the threads that use it at once.
+const SPARE_FRAMES: usize = 4;
+
+/// A live event stream, shared by any number of threads: each event goes out whole and at once.
+///
+/// All clones write to one stream. An `Emitter` comes from
+/// [`ResponseHead::start`](crate::ResponseHead::start) for an HTTP response, or from
+/// [`Emitter::new`] for a bare stream.
+///
+/// [`emit`](Emitter::emit) encodes the event, takes the lock, writes it in one piece and flushes;
+/// it blocks as long as the inner writer does, and nothing is allocated once the buffers have grown.
+///
+/// **The end.** The stream ends when [`close`](Emitter::close) is called, when the last handle is
+/// dropped, or with the first failed write. Ended properly, a chunked response gets its last chunk;
+/// after a failed write nothing more is sent. In each case the inner writer is dropped, which closes
+/// the connection where it owns it.
+///
+/// **Stalled peers.** A peer that stops reading blocks the write once the socket's buffers are full.
+/// Only that thread is stuck, and those that emit on the same stream. It comes free when the peer
+/// goes, when the socket's write time-out strikes (see
+/// [`tune_listener`](crate::http::tune_listener)), or when the socket is shut down.
+///
+/// ```
+/// use sse_io::{Emitter, Event};
+///
+/// let mut stream = Vec::new();
+/// let emitter = Emitter::new(&mut stream);
+/// emitter.emit(&Event::new("hello"))?;
+/// emitter.comment("still here")?;
+/// drop(emitter);
+/// assert_eq!(stream, b"data: hello\n\n: still here\n\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Emitter<W: Write = Box<dyn Write + Send>> {
+    stream: Arc<Stream<W>>,
+}
+
+/// What the handles share. Dropping the last one ends the stream.
+struct Stream<W: Write> {
+    /// None once the stream has ended.
+    writer: Mutex<Option<Writer<W>>>,
+    control: Arc<Control>,
+}
+
+/// What is known of a stream without touching it.
+#[derive(Debug)]
+struct Control {
+    state: Mutex<State>,
+    /// The stream was closed, or a heartbeat was stopped.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    closed: bool,
+    /// When a write last ended.
+    last_write: Instant,
+    /// Buffers not in use.
+    spare: Vec<Frame>,
+}
+
+impl<W: Write> Emitter<W> {
+    /// An emitter of a bare event stream. Writes nothing yet.
+    pub fn new(inner: W) -> Self {
+        Emitter::with_framing(inner, Framing::Plain)
+    }
+
+    pub(crate) fn with_framing(inner: W, framing: Framing) -> Self {
+        let state = State {
+            closed: false,
+            last_write: Instant::now(),
+            spare: Vec::new(),
+        };
+        let control = Control {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        let writer = Mutex::new(Some(Writer::with_framing(inner, framing)));
+        Emitter {
+            stream: Arc::new(Stream {
+                writer,
+                control: Arc::new(control),
+            }),
+        }
+    }
+
+    /// Sends one event: one write and one flush, under the lock. Returns the length of its wire form
+    /// in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with an
+    /// [`InvalidField`](crate::InvalidField) inside when a field cannot be sent: nothing is written
+    /// and the stream goes on. What the inner writer fails with: the stream is closed then. From
+    /// there on, and after [`close`](Emitter::close), [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    pub fn emit(&self, event: &Event<'_>) -> io::Result<usize> {
+        self.send(|frame| frame.event(event))
+    }
+
+    /// Sends one event whose data the closure streams into the frame, after what `event.data` holds.
+    /// The closure runs before any lock is taken and may use the emitter itself.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own error, or [`InvalidData`](io::ErrorKind::InvalidData) when what it wrote is
+    /// not UTF-8: nothing is written and the stream goes on. Otherwise as [`emit`](Emitter::emit).
+    ///
+    /// ```
+    /// use sse_io::{Emitter, Event};
+    ///
+    /// let mut stream = Vec::new();
+    /// Emitter::new(&mut stream).emit_with(&Event::new("n = "), |data| write!(data, "{}", 7))?;
+    /// assert_eq!(stream, b"data: n = 7\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn emit_with(
+        &self,
+        event: &Event<'_>,
+        data: impl FnOnce(&mut DataWriter<'_>) -> io::Result<()>,
+    ) -> io::Result<usize> {
+        self.send(|frame| frame.event_with(event, data))
+    }
+
+    /// Sends a comment, which clients ignore: one `:` line for each line of the text. Returns the
+    /// number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Emitter::emit).
+    pub fn comment(&self, text: &str) -> io::Result<usize> {
+        self.send(|frame| {
+            frame.comment(text);
+            Ok(())
+        })
+    }
+
+    /// Ends the stream for every handle. Never waits for another thread's write: if one is under
+    /// way, its thread ends the stream when that write comes back. Does nothing when the stream has
+    /// ended already.
+    ///
+    /// Otherwise the stream is ended in this call, and the inner writer dropped: for a chunked
+    /// response this writes the last chunk, which may block like any write.
+    pub fn close(&self) {
+        self.stream.control.close();
+        self.stream.finish_if_closed();
+    }
+
+    /// Whether the stream was closed or has failed.
+    pub fn is_closed(&self) -> bool {
+        self.stream.control.lock().closed
+    }
+
+    /// Waits until the stream is closed or has failed, at most for `timeout`; `None` waits without a
+    /// limit. Returns whether it is.
+    ///
+    /// A peer that went away is noticed by a write: without events, it takes about two heartbeats.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Emitter;
+    ///
+    /// let emitter = Emitter::new(Vec::new());
+    /// assert!(!emitter.wait_closed(Some(Duration::from_millis(1))));
+    /// let other = emitter.clone();
+    /// std::thread::spawn(move || other.close());
+    /// assert!(emitter.wait_closed(None));
+    /// ```
+    pub fn wait_closed(&self, timeout: Option<Duration>) -> bool {
+        let control = &self.stream.control;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = control.lock();
+        while !state.closed {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return false;
+            }
+            state = control.wait(state, deadline.map(|deadline| deadline - now));
+        }
+        true
+    }
+
+    fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
+        let control = &self.stream.control;
+        let mut frame = control.open_frame()?;
+        let result = encode(&mut frame).and_then(|()| self.stream.send(&mut frame));
+        control.put_back(frame);
+        self.stream.finish_if_closed();
+        result
+    }
+}
+
+impl<W: Write + Send + 'static> Emitter<W> {
+    /// Sends heartbeats on this thread until the stream is closed: a comment whenever nothing was
+    /// written for `every`. About 15 seconds keep proxies from dropping the connection (HTML
+    /// standard, 9.2.7).
+    ///
+    /// The handle is given up first: heartbeats never keep a stream open, and the call returns when
+    /// the last other handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What a heartbeat failed with, the way a client that went away is noticed on an idle stream;
+    /// the stream is closed then. [`InvalidInput`](io::ErrorKind::InvalidInput) when `every` is zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::{Emitter, Event};
+    ///
+    /// # fn handler(stream: std::net::TcpStream) -> std::io::Result<()> {
+    /// let emitter = Emitter::new(stream);
+    /// let producer = emitter.clone();
+    /// std::thread::spawn(move || producer.emit(&Event::new("work done")));
+    /// emitter.serve_heartbeats(Duration::from_secs(15))
+    /// # }
+    /// ```
+    pub fn serve_heartbeats(self, every: Duration) -> io::Result<()> {
+        check_interval(every)?;
+        let Emitter { stream } = self;
+        let pulse = Pulse::new(&stream, every);
+        drop(stream);
+        pulse.run()
+    }
+
+    /// Sends heartbeats on a thread of their own, named `sse-heartbeat`: a comment whenever nothing
+    /// was written for `every`, so that a busy stream costs nothing.
+    ///
+    /// Dropping the guard stops them. They never keep a stream open: the thread ends with the
+    /// stream, be it closed, failed, or dropped with its last handle.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when `every` is zero; what the system answers
+    /// when it has no thread to give.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Emitter;
+    ///
+    /// let emitter = Emitter::new(Vec::new());
+    /// let heartbeat = emitter.spawn_heartbeats(Duration::from_secs(15))?;
+    /// // … emit …
+    /// heartbeat.join()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn_heartbeats(&self, every: Duration) -> io::Result<Heartbeat> {
+        check_interval(every)?;
+        let pulse = Pulse::new(&self.stream, every);
+        let control = Arc::clone(&pulse.control);
+        let stopped = Arc::clone(&pulse.stopped);
+        let thread = thread::Builder::new()
+            .name("sse-heartbeat".into())
+            .stack_size(HEARTBEAT_STACK)
+            .spawn(move || pulse.run())?;
+        Ok(Heartbeat {
+            control,
+            stopped,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<W: Write> Clone for Emitter<W> {
+    /// Another handle to the same stream.
+    fn clone(&self) -> Self {
+        Emitter {
+            stream: Arc::clone(&self.stream),
+        }
+    }
+}
+
+impl<W: Write> fmt::Debug for Emitter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter")
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Stream<W> {
+    /// Writes and flushes one frame, unless the stream is closed.
+    fn send(&self, frame: &mut Frame) -> io::Result<usize> {
+        let mut writer = ignore_poison(self.writer.lock());
+        match writer.as_mut() {
+            Some(writer) if !self.control.lock().closed => self.write(writer, frame),
+            _ => Err(closed()),
+        }
+    }
+
+    /// Writes and flushes one frame; a failure closes the stream.
+    fn write(&self, writer: &mut Writer<W>, frame: &mut Frame) -> io::Result<usize> {
+        let result = writer
+            .send(frame)
+            .and_then(|length| writer.flush().map(|()| length));
+        match result {
+            Ok(_) => self.control.lock().last_write = Instant::now(),
+            Err(_) => self.control.close(),
+        }
+        result
+    }
+
+    /// Sends a heartbeat if the stream is open and still idle now.
+    fn beat(&self, every: Duration, frame: &mut Frame) -> io::Result<()> {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                // Somebody writes at this moment: the stream is anything but idle.
+                self.control.lock().last_write = Instant::now();
+                return Ok(());
+            }
+        };
+        let state = self.control.lock();
+        let due = !state.closed && state.last_write.elapsed() >= every;
+        drop(state);
+        if let (true, Some(writer)) = (due, writer.as_mut()) {
+            frame.clear();
+            frame.comment("");
+            self.write(writer, frame)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a closed stream, unless somebody else is writing to it. Whoever that is calls this after
+    /// letting the lock go, so that one of the two does it.
+    fn finish_if_closed(&self) {
+        if !self.control.lock().closed {
+            return;
+        }
+        let writer = match self.writer.try_lock() {
+            Ok(mut writer) => writer.take(),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        // Dropped here, with no lock held: that is the user's code.
+        drop(writer.map(Writer::finish));
+    }
+}
+
+impl<W: Write> Drop for Stream<W> {
+    fn drop(&mut self) {
+        self.control.close();
+        self.finish_if_closed();
+    }
+}
+
+impl Control {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        ignore_poison(self.state.lock())
+    }
+
+    /// Waits for a change, or for as long as `timeout`.
+    fn wait<'s>(
+        &self,
+        state: MutexGuard<'s, State>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'s, State> {
+        match timeout {
+            None => ignore_poison(self.changed.wait(state)),
+            Some(timeout) => ignore_poison(self.changed.wait_timeout(state, timeout)).0,
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// An empty frame buffer, while the stream is open.
+    fn open_frame(&self) -> io::Result<Frame> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(closed());
+        }
+        let mut frame = state.spare.pop().unwrap_or_default();
+        drop(state);
+        frame.clear();
+        Ok(frame)
+    }
+
+    fn put_back(&self, frame: Frame) {
+        let mut state = self.lock();
+        if state.spare.len() < SPARE_FRAMES {
+            state.spare.push(frame);
+        }
+    }
+}
+
+/// Stops the heartbeats of an [`Emitter`] when dropped; the stream itself goes on.
+///
+/// Dropping never blocks; [`join`](Heartbeat::join) waits for the thread to be gone.
+#[derive(Debug)]
+#[must_use = "dropping the guard stops the heartbeats"]
+pub struct Heartbeat {
+    control: Arc<Control>,
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Heartbeat {
+    /// Stops the heartbeats and waits until their thread has ended. A heartbeat that is stuck in a
+    /// write is waited for.
+    ///
+    /// # Errors
+    ///
+    /// What a heartbeat failed with: the stream was closed by that.
+    pub fn join(mut self) -> io::Result<()> {
+        self.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the inner writer panicked in a heartbeat")),
+            None => Ok(()),
+        }
+    }
+
+    fn stop(&self) {
+        // Under the lock, so that a thread about to wait has seen it or will be woken.
+        let state = self.control.lock();
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(state);
+        self.control.changed.notify_all();
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The work of a heartbeat. It holds the stream weakly, so as not to keep it open.
+struct Pulse<W: Write> {
+    stream: Weak<Stream<W>>,
+    control: Arc<Control>,
+    stopped: Arc<AtomicBool>,
+    every: Duration,
+}
+
+impl<W: Write> Pulse<W> {
+    fn new(stream: &Arc<Stream<W>>, every: Duration) -> Self {
+        Pulse {
+            stream: Arc::downgrade(stream),
+            control: Arc::clone(&stream.control),
+            stopped: Arc::default(),
+            every,
+        }
+    }
+
+    fn run(self) -> io::Result<()> {
+        let mut frame = Frame::default();
+        let mut state = self.control.lock();
+        while !state.closed && !self.stopped.load(Ordering::Relaxed) {
+            let idle = state.last_write.elapsed();
+            if idle < self.every {
+                state = self.control.wait(state, Some(self.every - idle));
+                continue;
+            }
+            drop(state);
+            let Some(stream) = self.stream.upgrade() else {
+                return Ok(());
+            };
+            let result = stream.beat(self.every, &mut frame);
+            stream.finish_if_closed();
+            // It may be the last handle by now, whose end takes the locks.
+            drop(stream);
+            result?;
+            state = self.control.lock();
+        }
+        Ok(())
+    }
+}
+
+fn check_interval(every: Duration) -> io::Result<()> {
+    if every.is_zero() {
+        let message = "the heartbeat interval is zero";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
+    result.unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the event stream is closed")
+}

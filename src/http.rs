@@ -1,0 +1,302 @@
+//! The HTTP side of serving: the response head, its framing, refusals, and socket options.
+//!
+//! An HTTP library that hands out the raw connection is all that a server needs beside this: read
+//! the request with it, then [`ResponseHead::start`] the stream.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::emitter::Emitter;
+use crate::writer::{Frame, Framing, flush};
+
+/// The headers of every event stream, for servers that write the response head themselves.
+///
+/// `X-Accel-Buffering` is for nginx, which holds a response back otherwise.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-cache"),
+    ("X-Accel-Buffering", "no"),
+];
+
+/// The head of an event stream's HTTP/1.x response, and how its body is framed.
+///
+/// The status is 200 and the headers are those of [`HEADERS`], unless replaced. For HTTP/1.1 the
+/// body is chunked, so that the client sees the end of the stream on a connection that stays open;
+/// below that it ends with the connection.
+///
+/// ```
+/// use sse_io::{Event, ResponseHead};
+///
+/// let mut connection = Vec::new(); // a TcpStream, or what the HTTP library hands out
+/// let emitter = ResponseHead::new()
+///     .with_header("Access-Control-Allow-Origin", "*")
+///     .start(&mut connection)?;
+/// emitter.emit(&Event::new("hello"))?;
+/// drop(emitter);
+/// let response = String::from_utf8(connection)?;
+/// assert!(response.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"));
+/// assert!(response.ends_with("\r\n\r\n3\r\n:\n\n\r\nd\r\ndata: hello\n\n\r\n0\r\n\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a head does nothing until a stream is started with it"]
+pub struct ResponseHead {
+    headers: Vec<(String, String)>,
+    framing: Framing,
+    retry: Option<Duration>,
+}
+
+impl ResponseHead {
+    /// The head for a client that speaks HTTP/1.1.
+    pub fn new() -> Self {
+        ResponseHead::for_version(1, 1)
+    }
+
+    /// The head for a client that speaks this version of HTTP, by the request line: below 1.1 the
+    /// body is not chunked and the connection closes (nginx talks HTTP/1.0 to its upstreams by
+    /// default).
+    pub fn for_version(major: u8, minor: u8) -> Self {
+        let framing = if (major, minor) < (1, 1) {
+            Framing::Plain
+        } else {
+            Framing::Chunked
+        };
+        ResponseHead {
+            headers: Vec::new(),
+            framing,
+            retry: None,
+        }
+    }
+
+    /// Sets a header; it replaces one of the same name. Default: those of [`HEADERS`].
+    ///
+    /// What cannot be sent is refused when the head is: anything but a token as the name; CR, LF or
+    /// NUL in the value; `Content-Length` and `Transfer-Encoding`, which would contradict the
+    /// framing.
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.headers
+            .retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sends this reconnection time to the client first of all. Default: none, which browsers take
+    /// as a few seconds.
+    pub fn with_retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sends the head and starts the stream.
+    ///
+    /// The head leaves at once and in one write, together with the first block (the reconnection
+    /// time, else an empty comment), so that the client knows the stream to be open before there is
+    /// an event. Blocks as the stream does.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a header or the reconnection time cannot be
+    /// sent: nothing is written. Otherwise what the stream fails with. The stream is dropped in
+    /// both cases.
+    pub fn start<W: Write>(self, mut stream: W) -> io::Result<Emitter<W>> {
+        let mut first = Frame::default();
+        first.clear();
+        match self.retry {
+            Some(retry) => first.retry(retry)?,
+            None => first.comment(""),
+        }
+        let mut head = Vec::with_capacity(512);
+        head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        for (name, value) in HEADERS {
+            if !self.has(name) {
+                push_header(name, value, &mut head)?;
+            }
+        }
+        if self.framing == Framing::Chunked {
+            push_header("Transfer-Encoding", "chunked", &mut head)?;
+        }
+        self.end(&mut head)?;
+        head.extend_from_slice(first.wire(self.framing));
+        stream.write_all(&head)?;
+        flush(&mut stream)?;
+        Ok(Emitter::with_framing(stream, self.framing))
+    }
+
+    /// Answers with a status and no body instead of a stream, in one write. The headers that were
+    /// set are sent, for CORS and `Retry-After`; those of [`HEADERS`] are not, but for
+    /// `Cache-Control`.
+    ///
+    /// 204 tells a client to stop reconnecting (HTML standard, 9.2.3). So does every status but 200,
+    /// for clients that go by the standard; some are set to come back after 503 and the like.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the status is not between 200 and 599, or a
+    /// header cannot be sent: nothing is written. Otherwise what the stream fails with.
+    ///
+    /// ```
+    /// use sse_io::ResponseHead;
+    ///
+    /// let mut connection = Vec::new();
+    /// ResponseHead::new().with_header("Retry-After", "5").refuse(503, &mut connection)?;
+    /// assert_eq!(
+    ///     String::from_utf8(connection)?,
+    ///     "HTTP/1.1 503 Service Unavailable\r\nCache-Control: no-cache\r\n\
+    ///      Content-Length: 0\r\nRetry-After: 5\r\n\r\n"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn refuse<W: Write>(self, status: u16, mut stream: W) -> io::Result<()> {
+        if !(200..600).contains(&status) {
+            return Err(invalid(format!(
+                "{status} is not the status of a final response"
+            )));
+        }
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes();
+        if !self.has("Cache-Control") {
+            push_header("Cache-Control", "no-cache", &mut head)?;
+        }
+        if status != 204 && status != 304 {
+            push_header("Content-Length", "0", &mut head)?;
+        }
+        self.end(&mut head)?;
+        stream.write_all(&head)?;
+        flush(&mut stream)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
+    /// Appends the headers that were set and the blank line.
+    fn end(&self, head: &mut Vec<u8>) -> io::Result<()> {
+        for (name, value) in &self.headers {
+            if ["Content-Length", "Transfer-Encoding"]
+                .iter()
+                .any(|n| n.eq_ignore_ascii_case(name))
+            {
+                return Err(invalid(format!(
+                    "the header {name} is not the user's to set"
+                )));
+            }
+            push_header(name, value, head)?;
+        }
+        if self.framing == Framing::Plain && !self.has("Connection") {
+            push_header("Connection", "close", head)?;
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+impl Default for ResponseHead {
+    fn default() -> Self {
+        ResponseHead::new()
+    }
+}
+
+/// Whether a `Content-Type` header names an event stream: `text/event-stream` in any case, with or
+/// without parameters (HTML standard, 9.2.3). A `charset` changes nothing, the stream is UTF-8.
+///
+/// ```
+/// use sse_io::http::is_event_stream;
+///
+/// assert!(is_event_stream("Text/Event-Stream; charset=utf-8"));
+/// assert!(!is_event_stream("text/event-streams"));
+/// ```
+pub fn is_event_stream(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    let essence = essence.trim_matches([' ', '\t', '\r', '\n']);
+    essence.eq_ignore_ascii_case("text/event-stream")
+}
+
+/// Sets options on the sockets that a listener will accept, by setting them on the listener, whose
+/// accepted sockets inherit them on Linux: for servers that never let go of the socket, like
+/// `tiny_http` (`Server::from_listener`).
+///
+/// `nodelay` sends small frames at once (`TCP_NODELAY`). A write that blocks for longer than
+/// `write_timeout` fails, mostly with [`WouldBlock`](io::ErrorKind::WouldBlock), and ends its
+/// stream: without one, a client that stops reading holds its thread for as long as it likes.
+/// There is no read time-out here on purpose: `accept` would fail with it and end such a server.
+///
+/// # Errors
+///
+/// What the system answers; a `write_timeout` of zero is [`InvalidInput`](io::ErrorKind::InvalidInput).
+///
+/// ```
+/// use std::net::TcpListener;
+/// use std::time::Duration;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// sse_io::http::tune_listener(&listener, true, Some(Duration::from_secs(20)))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[cfg(unix)]
+pub fn tune_listener(
+    listener: &std::net::TcpListener,
+    nodelay: bool,
+    write_timeout: Option<Duration>,
+) -> io::Result<()> {
+    // The options are those of any TCP socket; only std's types know listeners from streams.
+    let socket = std::os::fd::OwnedFd::from(listener.try_clone()?);
+    let socket = std::net::TcpStream::from(socket);
+    socket.set_nodelay(nodelay)?;
+    socket.set_write_timeout(write_timeout)
+}
+
+/// Appends one header line, or refuses it.
+fn push_header(name: &str, value: &str, head: &mut Vec<u8>) -> io::Result<()> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(invalid(format!("{name:?} is not a header name")));
+    }
+    if let Some(at) = value.bytes().position(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        return Err(invalid(format!(
+            "line break or null at byte {at} of the header {name}"
+        )));
+    }
+    for part in [name, ": ", value, "\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+/// The reason phrase of the statuses that servers refuse with; others go without.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
