@@ -3,7 +3,7 @@
 use crate::scan::count;
 
 /// Buffers up to this capacity are kept for good.
-pub(crate) const KEEP: usize = 64 << 10;
+pub(crate) const KEEP: usize = 128 << 10;
 
 /// Appends without growing past `limit` by doubling; true when the buffer has grown past what is
 /// kept for good.
@@ -19,7 +19,7 @@ pub(crate) fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) -> bool {
 }
 
 #[cold]
-pub(crate) fn grow(buffer: &mut Vec<u8>, needed: usize, limit: usize) {
+fn grow(buffer: &mut Vec<u8>, needed: usize, limit: usize) {
     let target = (2 * buffer.capacity()).max(64).min(limit).max(needed);
     buffer.reserve_exact(target - buffer.len());
 }
@@ -29,6 +29,7 @@ pub(crate) fn is_sparse(length: usize, capacity: usize) -> bool {
     capacity > KEEP && length < capacity / 4
 }
 
+/// Gives a sparse buffer back, down to what is kept for good.
 pub(crate) fn shrink(buffer: &mut Vec<u8>) {
     if is_sparse(buffer.len(), buffer.capacity()) {
         buffer.shrink_to(KEEP);

@@ -304,16 +304,14 @@ impl<W: Write> Stream<W> {
         }
     }
 
-    /// Writes and flushes one frame; a failure closes the stream.
+    /// Writes and flushes one frame; a failure closes the stream, and so does a panic.
     fn write(&self, writer: &mut Writer<W>, frame: &mut Frame) -> io::Result<usize> {
-        let result = writer
-            .send(frame)
-            .and_then(|length| writer.flush().map(|()| length));
-        match result {
-            Ok(_) => self.control.lock().last_write = Instant::now(),
-            Err(_) => self.control.close(),
-        }
-        result
+        let unsent = CloseOnDrop(&self.control);
+        let length = writer.send(frame)?;
+        writer.flush()?;
+        std::mem::forget(unsent);
+        self.control.lock().last_write = Instant::now();
+        Ok(length)
     }
 
     /// Sends a heartbeat if the stream is open and still idle now.
@@ -361,6 +359,15 @@ impl<W: Write> Drop for Stream<W> {
     }
 }
 
+/// Closes the stream unless it is forgotten.
+struct CloseOnDrop<'a>(&'a Control);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Control {
     fn lock(&self) -> MutexGuard<'_, State> {
         ignore_poison(self.state.lock())
@@ -396,6 +403,7 @@ impl Control {
     }
 
     fn put_back(&self, frame: Frame) {
+        let frame = frame.recycle();
         let mut state = self.lock();
         if state.spare.len() < SPARE_FRAMES {
             state.spare.push(frame);

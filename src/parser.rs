@@ -232,7 +232,7 @@ impl Parser {
     /// # Ok::<(), sse_io::EventTooLarge>(())
     /// ```
     pub fn finish(&mut self) -> Option<Event<'_>> {
-        self.end_of_input().then(|| self.current(&[]))
+        (self.end_of_input() == Step::Event).then(|| self.current(&[]))
     }
 
     /// Discards the unfinished event with its id, and starts a new stream. The last event ID and
@@ -299,6 +299,10 @@ impl Parser {
                         }
                         break Step::Event;
                     }
+                    if self.grown && !self.block.begun {
+                        // An idle stream does not hold on to what a giant has left.
+                        self.begin_block();
+                    }
                 } else {
                     after_cr = false;
                 }
@@ -310,7 +314,12 @@ impl Parser {
                 if !self.data_line(input, from + 5 + skip, end) {
                     break Step::TooLarge;
                 }
+            } else if line == b"data" {
+                if !self.data_line(input, end, end) {
+                    break Step::TooLarge;
+                }
             } else if line[0] == b':' && !comments {
+                // Passed over.
             } else if let Some(step) = self.field(line, Some(from)) {
                 self.keep_lent(input);
                 break step;
@@ -380,23 +389,23 @@ impl Parser {
     /// Whether there is an unfinished event to lose, or a line that may belong to one.
     pub(crate) fn is_unfinished(&self) -> bool {
         let in_block = self.block.begun && !self.block.complete;
-        let in_line = match self.torn {
-            Torn::Kept => self.carry.first() != Some(&b':'),
-            Torn::Data => true,
-            Torn::No | Torn::Skipped => false,
-        };
+        let in_line = self.torn == Torn::Kept && self.carry.first() != Some(&b':');
         in_block || in_line
     }
 
-    /// Ends the line and the block; true when that completes an event.
-    pub(crate) fn end_of_input(&mut self) -> bool {
+    /// Ends the line and the block, as if a blank line had come.
+    pub(crate) fn end_of_input(&mut self) -> Step {
         if self.block.complete {
             self.begin_block();
         }
-        self.end_torn();
+        let ended = self.end_torn();
         let event = self.block.begun && self.end_block();
         self.begin_stream();
-        event
+        match ended {
+            Some(Step::TooLarge) => Step::TooLarge,
+            _ if event => Step::Event,
+            _ => Step::NeedMore,
+        }
     }
 
     /// Notes how far a step came.

@@ -229,11 +229,16 @@ impl<R: BufRead> Reader<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if input.is_empty() {
-                return Ok(self.end());
-            }
-            let step = self.parser.advance(input, comments);
-            self.lent = self.parser.consumed();
+            let step = if input.is_empty() {
+                match self.end() {
+                    Step::NeedMore => break,
+                    step => step,
+                }
+            } else {
+                let step = self.parser.advance(input, comments);
+                self.lent = self.parser.consumed();
+                step
+            };
             if step == Step::Event || step == Step::Comment {
                 return Ok(step);
             }
@@ -249,16 +254,11 @@ impl<R: BufRead> Reader<R> {
     fn end(&mut self) -> Step {
         self.ended = true;
         if self.trailing {
-            if self.parser.end_of_input() {
-                Step::Event
-            } else {
-                Step::NeedMore
-            }
-        } else {
-            self.truncated = self.parser.is_unfinished();
-            self.parser.reset();
-            Step::NeedMore
+            return self.parser.end_of_input();
         }
+        self.truncated = self.parser.is_unfinished();
+        self.parser.reset();
+        Step::NeedMore
     }
 }
 

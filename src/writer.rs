@@ -15,8 +15,8 @@ const ROOM: usize = 18;
 ///
 /// Each frame (an event, a comment or a reconnection time, with its blank line) is encoded into a
 /// buffer that is reused, and reaches the inner writer in **one** `write_all`: nothing is allocated
-/// once the buffer has grown, and nothing is written when a field is refused. A buffer blown up by
-/// one huge event is given back with the next small one.
+/// once the buffer has grown, and nothing is written when a field is refused. A buffer blown up past
+/// 128 KiB by a huge event is given back after it.
 ///
 /// `write_*` do not flush; they block as long as the inner writer does. For a live stream call
 /// [`flush`](Writer::flush) after each, or use an [`Emitter`](crate::Emitter), which does and can be
@@ -157,9 +157,11 @@ impl<W: Write> Writer<W> {
         if self.broken {
             return Err(broken_pipe());
         }
-        let result = flush(&mut self.inner);
-        self.broken = result.is_err();
-        result
+        // Set before, so that a panic counts as a failure too.
+        self.broken = true;
+        flush(&mut self.inner)?;
+        self.broken = false;
+        Ok(())
     }
 
     /// The inner writer.
@@ -184,7 +186,7 @@ impl<W: Write> Writer<W> {
         let mut frame = std::mem::take(&mut self.frame);
         frame.clear();
         let result = encode(&mut frame).and_then(|()| self.send(&mut frame));
-        self.frame = frame;
+        self.frame = frame.recycle();
         result
     }
 
@@ -193,7 +195,7 @@ impl<W: Write> Writer<W> {
         if self.broken {
             return Err(broken_pipe());
         }
-        // Set before the write, so that a panic in it counts as a failure too.
+        // Set before, so that a panic counts as a failure too.
         self.broken = true;
         let length = frame.len();
         self.inner.write_all(frame.wire(self.framing))?;
@@ -242,12 +244,21 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Makes it empty, and gives back what one huge frame has left.
+    /// Makes it empty.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        buffer::shrink(&mut self.bytes);
         self.bytes.clear();
         self.bytes.resize(ROOM, 0);
+    }
+
+    /// The buffer to use for the next frame: this one, unless a huge frame has blown it up.
+    #[inline]
+    pub(crate) fn recycle(self) -> Frame {
+        if self.bytes.capacity() <= buffer::KEEP {
+            self
+        } else {
+            Frame::default()
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::torn::Torn;
 use super::{Parser, Step, text};
 use crate::buffer;
 use crate::scan::LF;
@@ -50,12 +51,19 @@ impl Parser {
     /// Shrinks the buffers of which the last block used little, so that one giant is not paid for
     /// by the rest of the stream, while a stream of giants does not allocate for each.
     #[cold]
-    pub(super) fn give_back(&mut self) {
-        buffer::shrink(&mut self.data);
-        buffer::shrink(&mut self.carry);
+    fn give_back(&mut self) {
+        // What is left of earlier lines and blocks does not count as used.
+        if self.torn == Torn::No {
+            self.carry.clear();
+        }
         if !self.block.has_name {
             self.name.clear();
         }
+        if !self.block.has_id || self.block.complete {
+            self.id.clear();
+        }
+        buffer::shrink(&mut self.data);
+        buffer::shrink(&mut self.carry);
         for kept in [&mut self.name, &mut self.id, &mut self.last_event_id] {
             if buffer::is_sparse(kept.len(), kept.capacity()) {
                 kept.shrink_to_fit();
@@ -148,36 +156,28 @@ impl Parser {
     /// Any other whole line: `line` is the input at `at`, or the carry. None: go on.
     pub(super) fn field(&mut self, line: &[u8], at: Option<usize>) -> Option<Step> {
         let (name, value) = split(line);
-        let fits = match name {
+        let cost = match name {
             b"" => return Some(self.comment(value, line.len() - value.len(), at)),
-            b"event" => self.charge(value.len()) && self.set_name(value) || self.overflow(),
-            b"id" => {
-                let fits = self.charge(value.len()) || self.overflow();
-                if value.len() <= self.max_event_size && !value.contains(&0) {
-                    let end = at.map_or(0, |at| at + line.len());
-                    self.set_id(value, end);
-                }
-                fits
-            }
-            b"retry" => {
-                let fits = self.charge(value.len()) || self.overflow();
-                if let Some(millis) = whole_number(value) {
-                    self.block.retry = Some(Duration::from_millis(millis));
-                    self.retry = self.block.retry;
-                }
-                fits
-            }
-            b"data" => self.charge(value.len() + 1) && self.push_data(value) || self.overflow(),
-            _ => {
-                let cost = name.len() + value.len() + EXTENSION_COST;
-                self.charge(cost) && self.push_extension(name, value) || self.overflow()
-            }
+            b"data" => value.len() + 1,
+            b"event" | b"id" | b"retry" => value.len(),
+            _ => name.len() + value.len() + EXTENSION_COST,
         };
         self.block.begun = true;
+        let fits = self.charge(cost) || self.overflow();
+        match name {
+            // These two take effect even if their event is too large to be given out.
+            b"id" | b"retry" if value.len() > self.max_event_size => {}
+            b"id" => self.set_id(value, at.map_or(0, |at| at + line.len())),
+            b"retry" => self.set_retry(value),
+            _ if self.block.oversize => {}
+            b"event" => self.set_name(value),
+            b"data" => self.push_data(value),
+            _ => self.grown |= self.extensions.push(name, value),
+        }
         (!fits).then_some(Step::TooLarge)
     }
 
-    pub(super) fn comment(&mut self, value: &[u8], from: usize, at: Option<usize>) -> Step {
+    fn comment(&mut self, value: &[u8], from: usize, at: Option<usize>) -> Step {
         if value.len() > self.max_event_size {
             return Step::TooLarge;
         }
@@ -188,17 +188,19 @@ impl Parser {
         Step::Comment
     }
 
-    pub(super) fn set_name(&mut self, value: &[u8]) -> bool {
+    fn set_name(&mut self, value: &[u8]) {
         self.block.has_name = !value.is_empty();
         if self.block.has_name && self.name.as_bytes() != value {
             self.name.clear();
             self.grown |= text::push_decoded(&mut self.name, value);
         }
-        true
     }
 
-    /// Sets the id of the block; `end` is where its value ends in the input, zero for the carry.
+    /// `end` is where the value ends in the input, zero for the carry.
     fn set_id(&mut self, value: &[u8], end: usize) {
+        if value.contains(&0) {
+            return;
+        }
         self.block.has_id = true;
         self.id.clear();
         match self.window.get(end.saturating_sub(value.len()), end) {
@@ -207,16 +209,17 @@ impl Parser {
         }
     }
 
-    pub(super) fn push_data(&mut self, value: &[u8]) -> bool {
+    fn set_retry(&mut self, value: &[u8]) {
+        if let Some(millis) = whole_number(value) {
+            self.block.retry = Some(Duration::from_millis(millis));
+            self.retry = self.block.retry;
+        }
+    }
+
+    fn push_data(&mut self, value: &[u8]) {
         self.block.has_data = true;
         self.extend_data(value);
         self.extend_data(&[LF]);
-        true
-    }
-
-    pub(super) fn push_extension(&mut self, name: &[u8], value: &[u8]) -> bool {
-        self.grown |= self.extensions.push(name, value);
-        true
     }
 }
 

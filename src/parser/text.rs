@@ -18,7 +18,7 @@ pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 #[cold]
-pub(super) fn replace_malformed(bytes: &[u8]) -> String {
+fn replace_malformed(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

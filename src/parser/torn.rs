@@ -58,7 +58,7 @@ impl Parser {
     }
 
     /// Gives where the stream goes on behind a byte order mark; None when that is not known yet.
-    pub(super) fn skip_bom(&mut self, seen: usize, input: &[u8]) -> Option<usize> {
+    fn skip_bom(&mut self, seen: usize, input: &[u8]) -> Option<usize> {
         let more = input
             .iter()
             .zip(&BOM[seen..])
@@ -111,7 +111,7 @@ impl Parser {
         self.tear_kept(rest, comment)
     }
 
-    pub(super) fn tear_data(&mut self, piece: &[u8]) -> bool {
+    fn tear_data(&mut self, piece: &[u8]) -> bool {
         self.block.begun = true;
         // One more for the LF to come.
         let fits = self.charge(piece.len()) && self.block.size < self.max_event_size;
@@ -124,7 +124,7 @@ impl Parser {
     }
 
     /// Adds to `carry` what may still turn out to be a line within the limit.
-    pub(super) fn tear_kept(&mut self, rest: &[u8], comment: bool) -> bool {
+    fn tear_kept(&mut self, rest: &[u8], comment: bool) -> bool {
         let length = self.carry.len() + rest.len();
         let value_limit = if comment || self.block.oversize {
             self.max_event_size
