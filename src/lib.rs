@@ -119,3 +119,8 @@ pub use http::ResponseHead;
 pub use parser::{EventTooLarge, Item, Parser};
 pub use reader::{Events, IntoEvents, Reader};
 pub use writer::{DataWriter, Writer};
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
