@@ -309,13 +309,13 @@ impl Parser {
                 continue;
             }
             after_cr = cr;
-            if let Some(value) = line.strip_prefix(b"data:") {
-                let skip = usize::from(value.first() == Some(&b' '));
-                if !self.data_line(input, from + 5 + skip, end) {
-                    break Step::TooLarge;
-                }
-            } else if line == b"data" {
-                if !self.data_line(input, end, end) {
+            let data = match line.strip_prefix(b"data:") {
+                Some(value) => Some(from + 5 + usize::from(value.first() == Some(&b' '))),
+                None if line == b"data" => Some(end),
+                None => None,
+            };
+            if let Some(from) = data {
+                if !self.data_line(input, from, end) {
                     break Step::TooLarge;
                 }
             } else if line[0] == b':' && !comments {

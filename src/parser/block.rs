@@ -129,14 +129,20 @@ impl Parser {
             return self.overflow();
         }
         if self.block.has_data {
-            self.keep_lent(input);
-            self.extend_data(&input[from..end]);
-            self.extend_data(&[LF]);
+            self.append_data_line(input, from, end);
         } else {
             self.block.has_data = true;
             self.block.lent = Some((from, end));
         }
         true
+    }
+
+    /// Not the first data line: from here on they are put together in `data`.
+    #[inline(never)]
+    fn append_data_line(&mut self, input: &[u8], from: usize, end: usize) {
+        self.keep_lent(input);
+        self.extend_data(&input[from..end]);
+        self.extend_data(&[LF]);
     }
 
     /// Copies the data line that still lies in the input, before the input goes.
