@@ -33,6 +33,10 @@ const SPARE_FRAMES: usize = 4;
 /// after a failed write nothing more is sent. In each case the inner writer is dropped, which closes
 /// the connection where it owns it.
 ///
+/// The inner writer must not use its own emitter: it runs under the lock. When a heartbeat is under
+/// way as the last handle is dropped, the stream ends on the heartbeat's thread, a moment later;
+/// [`Heartbeat::join`] waits for that.
+///
 /// **Stalled peers.** A peer that stops reading blocks the write once the socket's buffers are full.
 /// Only that thread is stuck, and those that emit on the same stream. It comes free when the peer
 /// goes, when the socket's write time-out strikes (see
@@ -200,9 +204,9 @@ impl<W: Write> Emitter<W> {
     fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
         let control = &self.stream.control;
         let mut frame = control.open_frame()?;
+        let _last = FinishIfClosed(&self.stream);
         let result = encode(&mut frame).and_then(|()| self.stream.send(&mut frame));
         control.put_back(frame);
-        self.stream.finish_if_closed();
         result
     }
 }
@@ -359,6 +363,15 @@ impl<W: Write> Drop for Stream<W> {
     }
 }
 
+/// What a thread does after it has held the stream, even if the inner writer panicked.
+struct FinishIfClosed<'a, W: Write>(&'a Stream<W>);
+
+impl<W: Write> Drop for FinishIfClosed<'_, W> {
+    fn drop(&mut self) {
+        self.0.finish_if_closed();
+    }
+}
+
 /// Closes the stream unless it is forgotten.
 struct CloseOnDrop<'a>(&'a Control);
 
@@ -484,8 +497,9 @@ impl<W: Write> Pulse<W> {
             let Some(stream) = self.stream.upgrade() else {
                 return Ok(());
             };
+            let last = FinishIfClosed(&stream);
             let result = stream.beat(self.every, &mut frame);
-            stream.finish_if_closed();
+            drop(last);
             // It may be the last handle by now, whose end takes the locks.
             drop(stream);
             result?;

@@ -12,6 +12,7 @@ mod torn;
 mod window;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::event::Event;
@@ -54,7 +55,6 @@ const DEFAULT_MAX_EVENT_SIZE: usize = 16 << 20;
 /// assert_eq!(parser.last_event_id(), "7");
 /// # Ok::<(), sse_io::EventTooLarge>(())
 /// ```
-#[derive(Debug)]
 pub struct Parser {
     max_event_size: usize,
 
@@ -66,8 +66,9 @@ pub struct Parser {
     breaks: Breaks,
     /// Some of the same input as text.
     window: Window,
-    /// Address and length of what the last step left of its input: `breaks` and `window` hold for
-    /// that alone.
+    /// Address and length of what the last step left of its input, which `breaks` and `window`
+    /// describe. An input that is not this one is looked at anew; one that was overwritten in place
+    /// cannot be told, so that `parse` asks for its bytes back as they were.
     rest: (usize, usize),
     /// How many bytes of its input the last step used up.
     consumed: usize,
@@ -136,8 +137,9 @@ impl Parser {
     /// each data line, the names of its extensions and 64 for each of those. A comment given out by
     /// [`parse_item`](Parser::parse_item) is held to the same limit. Default: 16 MiB.
     ///
-    /// Malformed UTF-8 is counted as it comes, before each such byte becomes the three bytes of
-    /// U+FFFD.
+    /// Memory stays within the limit and a constant for data and comments. A name, an id or an
+    /// extension whose line comes in pieces is held twice while it is put together, and of malformed
+    /// UTF-8 each byte, counted as it comes, becomes the three bytes of U+FFFD beside it.
     #[must_use = "the setter returns the parser"]
     pub fn with_max_event_size(mut self, bytes: usize) -> Self {
         self.max_event_size = bytes;
@@ -155,14 +157,15 @@ impl Parser {
     /// Takes bytes from the front of `input` up to the end of the next event, and gives that event
     /// out; `None` when all of `input` is used up and more is needed.
     ///
-    /// The event borrows from the parser and from the input. What is left in `input` is for the
-    /// next call: hand it in again as it is, or drop it and go on with other bytes.
+    /// The event borrows from the parser and from the input. What is left in `input` belongs to the
+    /// stream: hand it in again with the next call, wherever it lies by then, with the same bytes in
+    /// it. To drop it, [`reset`](Parser::reset) the parser.
     ///
     /// # Errors
     ///
     /// [`EventTooLarge`] as soon as an event exceeds the limit. The parser goes on: what is left of
-    /// that event is skipped, its id still becomes the last event ID, and the events after it come
-    /// as ever.
+    /// that event is skipped, its id still becomes the last event ID (unless the id alone exceeds
+    /// the limit), and the events after it come as ever.
     #[inline]
     pub fn parse<'p, 'i: 'p>(
         &'p mut self,
@@ -220,7 +223,8 @@ impl Parser {
     ///
     /// The standard discards an event that the end of the stream cuts short (HTML standard, 9.2.6):
     /// use [`reset`](Parser::reset) for that. This call is for servers that leave the last blank
-    /// line out; an event that was really cut short cannot be told from theirs.
+    /// line out; an event that was really cut short cannot be told from theirs. An event that exceeds
+    /// the limit by its very last line is dropped like one that was reported.
     ///
     /// ```
     /// use sse_io::Parser;
@@ -295,7 +299,7 @@ impl Parser {
                     after_cr = cr;
                     if self.block.begun && self.end_block() {
                         if let Some((from, end)) = self.block.lent {
-                            self.window.cover(input, from, end);
+                            self.block.covered = self.window.cover(input, from, end);
                         }
                         break Step::Event;
                     }
@@ -388,9 +392,37 @@ impl Parser {
 
     /// Whether there is an unfinished event to lose, or a line that may belong to one.
     pub(crate) fn is_unfinished(&self) -> bool {
-        let in_block = self.block.begun && !self.block.complete;
-        let in_line = self.torn == Torn::Kept && self.carry.first() != Some(&b':');
+        let Block {
+            complete,
+            has_data,
+            has_id,
+            has_name,
+            oversize,
+            ..
+        } = self.block;
+        let extended = !self.extensions.ends.is_empty();
+        let in_block = !complete && (has_data || has_id || has_name || extended || oversize);
+        let in_line = match self.torn {
+            Torn::Kept => self.carry.first() != Some(&b':'),
+            Torn::Data => true,
+            Torn::No | Torn::Skipped => false,
+        };
         in_block || in_line
+    }
+
+    /// Whether what the last step came to is lent out of the input.
+    #[inline]
+    pub(crate) fn needs_input(&self, step: Step) -> bool {
+        match step {
+            Step::Event => self.block.lent.is_some() && !self.block.covered,
+            Step::Comment => matches!(self.comment, Place::Input(..)),
+            Step::NeedMore | Step::TooLarge => false,
+        }
+    }
+
+    /// Forgets what it knows of bytes not used up: they may have been changed.
+    pub(crate) fn forget_input(&mut self) {
+        self.rest = (0, 0);
     }
 
     /// Ends the line and the block, as if a blank line had come.
@@ -420,7 +452,17 @@ impl Parser {
         self.bom = Some(0);
         self.after_cr = false;
         self.torn = Torn::No;
-        self.rest = (0, 0);
+        self.forget_input();
+    }
+}
+
+impl fmt::Debug for Parser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser")
+            .field("max_event_size", &self.max_event_size)
+            .field("last_event_id", &self.last_event_id)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Reader<R> {
     parser: Parser,
     /// The bytes of the last event, still in the inner buffer because it is lent from there.
     lent: usize,
+    /// An event or comment that could not be given out: the inner reader failed in between.
+    pending: Option<Step>,
     trailing: bool,
     ended: bool,
     truncated: bool,
@@ -52,6 +54,7 @@ impl<R: BufRead> Reader<R> {
             inner,
             parser: Parser::new(),
             lent: 0,
+            pending: None,
             trailing: false,
             ended: false,
             truncated: false,
@@ -114,11 +117,17 @@ impl<R: BufRead> Reader<R> {
     /// ```
     #[inline(always)]
     pub fn read_event(&mut self) -> io::Result<Option<Event<'_>>> {
-        match self.step(false)? {
-            Step::Event => Ok(Some(
-                self.parser.current(lent_bytes(&mut self.inner, self.lent)?),
-            )),
-            _ => Ok(None),
+        let step = self.step(false)?;
+        if step != Step::Event {
+            return Ok(None);
+        }
+        let length = self.lent_length(step);
+        match lent_bytes(&mut self.inner, length) {
+            Ok(bytes) => Ok(Some(self.parser.current(bytes))),
+            Err(error) => {
+                self.pending = Some(step);
+                Err(error)
+            }
         }
     }
 
@@ -142,12 +151,18 @@ impl<R: BufRead> Reader<R> {
     /// ```
     pub fn read_item(&mut self) -> io::Result<Option<Item<'_>>> {
         let step = self.step(true)?;
-        let bytes = lent_bytes(&mut self.inner, self.lent)?;
-        Ok(match step {
-            Step::Event => Some(self.parser.current_item(bytes)),
-            Step::Comment => Some(Item::Comment(self.parser.current_comment(bytes))),
-            Step::NeedMore | Step::TooLarge => None,
-        })
+        let length = self.lent_length(step);
+        match lent_bytes(&mut self.inner, length) {
+            Ok(bytes) => Ok(match step {
+                Step::Event => Some(self.parser.current_item(bytes)),
+                Step::Comment => Some(Item::Comment(self.parser.current_comment(bytes))),
+                Step::NeedMore | Step::TooLarge => None,
+            }),
+            Err(error) => {
+                self.pending = Some(step);
+                Err(error)
+            }
+        }
     }
 
     /// An iterator over the events left, each an owned copy. It ends at the end of the stream and
@@ -203,6 +218,7 @@ impl<R: BufRead> Reader<R> {
     /// stream.
     pub fn get_mut(&mut self) -> &mut R {
         self.settle();
+        self.parser.forget_input();
         &mut self.inner
     }
 
@@ -219,9 +235,22 @@ impl<R: BufRead> Reader<R> {
         self.inner.consume(std::mem::take(&mut self.lent));
     }
 
+    /// How many bytes of the inner buffer it takes to give out what the last step came to.
+    #[inline]
+    fn lent_length(&self, step: Step) -> usize {
+        if self.parser.needs_input(step) {
+            self.lent
+        } else {
+            0
+        }
+    }
+
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
     #[inline(always)]
     fn step(&mut self, comments: bool) -> io::Result<Step> {
+        if let Some(step) = self.pending.take() {
+            return Ok(step);
+        }
         self.settle();
         while !self.ended {
             let input = match self.inner.fill_buf() {
@@ -262,7 +291,7 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-/// The bytes that the last event is lent from. A `BufRead` owes them again until they are consumed.
+/// The bytes that an event or comment is lent from: a `BufRead` owes them until they are consumed.
 #[inline]
 fn lent_bytes<R: BufRead>(inner: &mut R, length: usize) -> io::Result<&[u8]> {
     if length == 0 {

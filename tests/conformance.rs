@@ -620,6 +620,66 @@ fn retry_in_an_unfinished_last_line_counts_with_the_trailing_event_only() {
 }
 
 #[test]
+fn a_stream_that_ends_behind_a_retry_line_has_lost_nothing() {
+    let mut reader = Reader::new(&b"data: a\n\nretry: 5\n"[..]);
+    assert_eq!(reader.read_event().unwrap().unwrap().data, "a");
+    assert_eq!(reader.read_event().unwrap(), None);
+    assert_eq!(reader.retry(), Some(millis(5)));
+    assert!(!reader.is_truncated());
+}
+
+#[test]
+fn bytes_that_get_mut_has_changed_are_read_as_they_are() {
+    let stream = b"data: a\n\ndata: b\n\ndata: c\n\n".to_vec();
+    let mut reader = Reader::new(std::io::Cursor::new(stream));
+    assert_eq!(reader.read_event().unwrap().unwrap().data, "a");
+    assert_eq!(reader.read_event().unwrap().unwrap().data, "b");
+    reader.get_mut().get_mut()[24] = b'd';
+    assert_eq!(reader.read_event().unwrap().unwrap().data, "d");
+    assert_eq!(reader.read_event().unwrap(), None);
+}
+
+/// Fails each second time that it is asked for the same bytes.
+struct Forgetful(&'static [u8], bool);
+
+impl std::io::Read for Forgetful {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        unreachable!("a reader of events uses the buffer")
+    }
+}
+
+impl std::io::BufRead for Forgetful {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.1 = !self.1;
+        if self.1 {
+            Ok(self.0)
+        } else {
+            Err(ErrorKind::WouldBlock.into())
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0 = &self.0[count..];
+    }
+}
+
+#[test]
+fn an_event_that_could_not_be_lent_comes_with_the_next_call() {
+    let mut reader = Reader::new(Forgetful(b": hi\ndata: a\n\ndata: b\n\n", false));
+    let mut seen = Vec::new();
+    loop {
+        match reader.read_item() {
+            Ok(Some(Item::Event { event, .. })) => seen.push(event.data.into_owned()),
+            Ok(Some(Item::Comment(text))) => seen.push(text.into_owned()),
+            Ok(None) => break,
+            Ok(Some(_)) => unreachable!("there are events and comments"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    assert_eq!(seen, ["hi", "a", "b"]);
+}
+
+#[test]
 fn trailing_event_switch_is_off_unless_asked_for() {
     let mut reader = Reader::new(&b"data: a"[..]).with_trailing_event(false);
     assert_eq!(reader.read_event().unwrap(), None);

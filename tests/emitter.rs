@@ -327,6 +327,8 @@ fn a_panic_in_the_inner_write_or_flush_is_the_end_too() {
             .unwrap();
         let panic = catch_unwind(AssertUnwindSafe(|| emitter.emit(&Event::new("x"))));
         assert!(panic.is_err());
+        assert_closed(&emitter);
+        assert_eq!(record.drops(), 1, "the connection is let go: {fault:?}");
         let before = record.bytes();
         let error = emitter.emit(&Event::new("y")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{fault:?}");

@@ -624,3 +624,12 @@ fn trailing_event_over_the_limit_is_an_error_and_then_the_end() {
     assert_eq!(reader.read_event().unwrap(), None);
     assert_eq!(reader.read_event().unwrap(), None);
 }
+
+#[test]
+fn raising_the_limit_does_not_bring_back_what_is_being_skipped() {
+    let mut parser = Parser::new().with_max_event_size(3);
+    assert!(parser.parse(&mut &b"data: abcdefgh\n"[..]).is_err());
+    let mut parser = parser.with_max_event_size(usize::MAX);
+    let mut rest = &b"data: rest\ndata: x\n\ndata: next\n\n"[..];
+    assert_eq!(parser.parse(&mut rest).unwrap().unwrap().data, "next");
+}

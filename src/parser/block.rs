@@ -25,6 +25,8 @@ pub(super) struct Block {
     pub(super) has_data: bool,
     /// The only data line so far, while it lies in the input.
     pub(super) lent: Option<(usize, usize)>,
+    /// The window has the text of that line.
+    pub(super) covered: bool,
     pub(super) retry: Option<Duration>,
     /// What the event costs to keep.
     pub(super) size: usize,
@@ -48,8 +50,8 @@ impl Parser {
         self.extensions.clear();
     }
 
-    /// Shrinks the buffers of which the last block used little, so that one giant is not paid for
-    /// by the rest of the stream, while a stream of giants does not allocate for each.
+    /// Between two blocks: shrinks the buffers of which the last used little, so that one giant is
+    /// not paid for by the rest of the stream, while a stream of giants does not allocate for each.
     #[cold]
     fn give_back(&mut self) {
         // What is left of earlier lines and blocks does not count as used.
@@ -69,7 +71,7 @@ impl Parser {
                 kept.shrink_to_fit();
             }
         }
-        self.extensions.shrink();
+        self.extensions = Extensions::default();
         let texts = [
             &self.name,
             &self.id,
@@ -94,20 +96,22 @@ impl Parser {
         true
     }
 
-    /// Adds to what the event costs; false when that is too much.
+    /// Adds to what the event costs; false when it is too large, by this or before.
     #[inline]
     pub(super) fn charge(&mut self, cost: usize) -> bool {
         self.block.size = self.block.size.saturating_add(cost);
-        self.block.size <= self.max_event_size
+        self.block.size <= self.max_event_size && !self.block.oversize
     }
 
-    /// Turns the event into one that is skipped; false when that is news to the caller's caller.
+    /// Turns the event into one that is skipped; true when it was not that already, and is to be
+    /// told.
     #[cold]
-    pub(super) fn overflow(&mut self) -> bool {
+    pub(super) fn give_up(&mut self) -> bool {
         if self.block.oversize {
-            return true;
+            return false;
         }
         let Block { has_id, retry, .. } = self.block;
+        self.block.has_name = false;
         self.begin_block();
         self.data = Vec::new();
         self.block = Block {
@@ -115,18 +119,18 @@ impl Parser {
             oversize: true,
             has_id,
             retry,
-            size: usize::MAX,
             ..Block::default()
         };
-        false
+        true
     }
 
-    /// A whole data line; its value is `input[from..end]`. False when the event became too large.
+    /// A whole data line; its value is `input[from..end]`. False when the event became too large by
+    /// it.
     #[inline]
     pub(super) fn data_line(&mut self, input: &[u8], from: usize, end: usize) -> bool {
         self.block.begun = true;
         if !self.charge(end - from + 1) {
-            return self.overflow();
+            return !self.give_up();
         }
         if self.block.has_data {
             self.append_data_line(input, from, end);
@@ -169,18 +173,18 @@ impl Parser {
             _ => name.len() + value.len() + EXTENSION_COST,
         };
         self.block.begun = true;
-        let fits = self.charge(cost) || self.overflow();
+        let told = !self.charge(cost) && self.give_up();
         match name {
             // These two take effect even if their event is too large to be given out.
             b"id" | b"retry" if value.len() > self.max_event_size => {}
-            b"id" => self.set_id(value, at.map_or(0, |at| at + line.len())),
+            b"id" => self.set_id(value, at.map(|at| at + line.len())),
             b"retry" => self.set_retry(value),
             _ if self.block.oversize => {}
             b"event" => self.set_name(value),
             b"data" => self.push_data(value),
             _ => self.grown |= self.extensions.push(name, value),
         }
-        (!fits).then_some(Step::TooLarge)
+        told.then_some(Step::TooLarge)
     }
 
     fn comment(&mut self, value: &[u8], from: usize, at: Option<usize>) -> Step {
@@ -202,16 +206,16 @@ impl Parser {
         }
     }
 
-    /// `end` is where the value ends in the input, zero for the carry.
-    fn set_id(&mut self, value: &[u8], end: usize) {
+    /// `end` is where the value ends in the input, None for the carry.
+    fn set_id(&mut self, value: &[u8], end: Option<usize>) {
         if value.contains(&0) {
             return;
         }
         self.block.has_id = true;
         self.id.clear();
-        match self.window.get(end.saturating_sub(value.len()), end) {
-            Some(text) if end > 0 => self.id.push_str(text),
-            _ => self.grown |= text::push_decoded(&mut self.id, value),
+        match end.and_then(|end| self.window.get(end - value.len(), end)) {
+            Some(text) => self.id.push_str(text),
+            None => self.grown |= text::push_decoded(&mut self.id, value),
         }
     }
 
@@ -263,11 +267,6 @@ impl Extensions {
             self.text.clear();
             self.ends.clear();
         }
-    }
-
-    /// Gives the buffers back; the next extension allocates anyway.
-    pub(super) fn shrink(&mut self) {
-        *self = Extensions::default();
     }
 }
 

@@ -19,23 +19,35 @@ pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
 
 #[cold]
 fn replace_malformed(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let mut text = String::new();
+    push_replaced(&mut text, bytes);
+    text
 }
 
-/// The same, appended; true when the buffer has grown past what is kept for good.
+/// The text of a value, appended; true when the buffer has grown past what is kept for good.
 #[inline]
 pub(super) fn push_decoded(text: &mut String, bytes: &[u8]) -> bool {
     match std::str::from_utf8(bytes) {
         Ok(valid) => text.push_str(valid),
-        Err(_) => {
-            for chunk in bytes.utf8_chunks() {
-                text.push_str(chunk.valid());
-                if !chunk.invalid().is_empty() {
-                    text.push(char::REPLACEMENT_CHARACTER);
-                }
-            }
-        }
+        Err(_) => push_replaced(text, bytes),
     }
     count::copied(bytes.len());
     text.capacity() > KEEP
+}
+
+#[cold]
+fn push_replaced(text: &mut String, bytes: &[u8]) {
+    const REPLACEMENT: &str = "\u{fffd}";
+    // Measured first: a buffer that doubles would be twice the largest size there is.
+    let parts = bytes.utf8_chunks().map(|chunk| {
+        let malformed = !chunk.invalid().is_empty();
+        chunk.valid().len() + if malformed { REPLACEMENT.len() } else { 0 }
+    });
+    text.reserve_exact(parts.sum());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push_str(REPLACEMENT);
+        }
+    }
 }

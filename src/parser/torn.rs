@@ -108,7 +108,11 @@ impl Parser {
             let first = if first == b' ' { &[][..] } else { &[first] };
             return self.tear_data(first) && self.tear_data(rest);
         }
-        self.tear_kept(rest, comment)
+        if comment {
+            self.tear_comment(rest)
+        } else {
+            self.tear_kept(rest)
+        }
     }
 
     fn tear_data(&mut self, piece: &[u8]) -> bool {
@@ -120,28 +124,39 @@ impl Parser {
             return true;
         }
         self.torn = Torn::Skipped;
-        self.overflow()
+        !self.give_up()
     }
 
-    /// Adds to `carry` what may still turn out to be a line within the limit.
-    fn tear_kept(&mut self, rest: &[u8], comment: bool) -> bool {
-        let length = self.carry.len() + rest.len();
-        let value_limit = if comment || self.block.oversize {
-            self.max_event_size
-        } else {
-            self.max_event_size.saturating_sub(self.block.size)
-        };
-        let mut fits = true;
-        if length > value_limit.saturating_add(if comment { 2 } else { LONGEST_FIELD }) {
-            fits = !comment && self.overflow();
-            // An id takes effect even if it belongs to an event that is too large.
-            if comment || length > self.max_event_size.saturating_add(LONGEST_FIELD) {
-                self.torn = Torn::Skipped;
-                return fits;
-            }
+    /// A comment that is wanted: colon, space and a text within the limit.
+    fn tear_comment(&mut self, rest: &[u8]) -> bool {
+        let fits = self.carry_within(rest, self.max_event_size.saturating_add(2));
+        if !fits {
+            self.torn = Torn::Skipped;
         }
-        let limit = self.max_event_size.saturating_add(LONGEST_FIELD);
-        self.grown |= buffer::append(&mut self.carry, rest, limit);
+        fits
+    }
+
+    /// A field other than data: a name, what separates it, and a value within the limit.
+    fn tear_kept(&mut self, rest: &[u8]) -> bool {
+        let left = self.max_event_size.saturating_sub(self.block.size);
+        if !self.block.oversize && self.carry_within(rest, left.saturating_add(LONGEST_FIELD)) {
+            return true;
+        }
+        let told = self.give_up();
+        // It may be an id, which takes effect even if its event is too large.
+        let alone = self.max_event_size.saturating_add(LONGEST_FIELD);
+        if !self.carry_within(rest, alone) {
+            self.torn = Torn::Skipped;
+        }
+        !told
+    }
+
+    /// Adds to the carry unless it would be longer than `limit`.
+    fn carry_within(&mut self, rest: &[u8], limit: usize) -> bool {
+        let fits = self.carry.len() + rest.len() <= limit;
+        if fits {
+            self.grown |= buffer::append(&mut self.carry, rest, limit);
+        }
         fits
     }
 
@@ -158,6 +173,7 @@ impl Parser {
             Torn::Kept => {
                 let line = std::mem::take(&mut self.carry);
                 let step = self.field(&line, None);
+                self.grown |= line.capacity() > buffer::KEEP;
                 self.carry = line;
                 step
             }

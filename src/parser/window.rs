@@ -16,16 +16,24 @@ pub(super) struct Window {
     text: String,
     /// The offset in the input that `text` starts at; wraps below zero after `consume`.
     start: usize,
+    /// This input has had a value before: there may be more to come.
+    used: bool,
 }
 
 impl Window {
-    /// Makes sure that `input[from..end]` can be had as text, if that is worth it.
+    /// Makes sure that `input[from..end]` can be had as text, if that is worth it, and says whether
+    /// it can: not for the first
+    /// value of an input, since to callers that move their bytes after each event every one is
+    /// the first.
     #[inline]
-    pub(super) fn cover(&mut self, input: &[u8], from: usize, end: usize) {
+    pub(super) fn cover(&mut self, input: &[u8], from: usize, end: usize) -> bool {
+        // Values come front to back: what ends in the window starts in it.
         let covered = end.wrapping_sub(self.start) <= self.text.len();
-        if !covered && end - from <= SHORT && input.len() - end > end - from {
+        if !covered && self.used && end - from <= SHORT && input.len() - end > end - from {
             self.fill(input, from);
         }
+        self.used = true;
+        self.get(from, end).is_some()
     }
 
     /// The text of `input[from..end]`; None where it is not covered, or is not UTF-8.
@@ -45,6 +53,7 @@ impl Window {
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.start = 0;
+        self.used = false;
     }
 
     #[inline(never)]

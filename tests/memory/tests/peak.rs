@@ -228,6 +228,47 @@ fn a_reader_gives_a_giants_memory_back() {
 }
 
 #[test]
+fn a_line_that_is_too_large_at_its_very_end_is_given_back() {
+    // It fits the limit until its end tells an extension, which costs 64 more.
+    for start in ["x: ", "event: ", "id: "] {
+        let giant = endless(start, "x", MIB - 40, "\n\n");
+        let small = endless("", "data: x\n\n", 9_000, "");
+        let (held, _reader) = held(|| {
+            let inner = BufReader::with_capacity(1460, giant.chain(small).chain(Silence));
+            let mut reader = Reader::new(inner).with_max_event_size(MIB);
+            let mut events = 0;
+            loop {
+                match reader.read_event() {
+                    Ok(Some(_)) => events += 1,
+                    Ok(None) => break,
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                    Err(_) => break,
+                }
+            }
+            assert_eq!(events, 1_000);
+            reader
+        });
+        // The id itself is in use.
+        let id = if start == "id: " { MIB } else { 0 };
+        assert!(
+            held <= isize::try_from(CONSTANT + id).unwrap(),
+            "{start}: {held}"
+        );
+    }
+}
+
+#[test]
+fn malformed_data_costs_four_times_its_size_at_most() {
+    let malformed = [b"data: ".to_vec(), vec![0xff; MIB], b"\n\n".to_vec()].concat();
+    let (peak, length) = peak(|| {
+        let mut reader = Reader::new(BufReader::with_capacity(4096, &malformed[..]));
+        reader.read_event().unwrap().unwrap().data.len()
+    });
+    assert_eq!(length, 3 * MIB);
+    assert!(peak <= 5 * MIB + CONSTANT, "{peak}");
+}
+
+#[test]
 fn a_parser_gives_a_giants_memory_back_while_the_stream_goes_on() {
     let (held, _parser) = held(|| {
         let mut parser = Parser::new();
