@@ -109,17 +109,23 @@ pub fn complete(
             return Ok(tokens);
         }
         let chunk: Value = serde_json::from_str(&event.data).map_err(Failure::Json)?;
-        if let Some(error) = chunk.get("error") {
+        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
             let message = error.get("message").and_then(Value::as_str);
             return Err(Failure::Service(
                 message.map_or(error.to_string(), str::to_owned),
             ));
         }
         if let Some(token) = chunk["choices"][0]["delta"]["content"].as_str() {
-            out.write_all(token.as_bytes())?;
+            out.write_all(printable(token).as_bytes())?;
             out.flush()?;
             tokens += 1;
         }
     }
     Err(Failure::Cut)
+}
+
+/// The text without the control characters that a model could steer the terminal with.
+fn printable(token: &str) -> String {
+    let harmless = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    token.chars().filter(harmless).collect()
 }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 fn run() -> Result<usize, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = match arguments.next() {
+        Some(option) if option.starts_with('-') => return Err("usage: llm [URL [PROMPT]]".into()),
         Some(url) => url,
         None => {
             let address = llm::canned::serve(Duration::from_millis(60))?;

@@ -54,7 +54,7 @@ fn the_canned_reply_arrives_whole() {
 fn a_space_after_the_colon_is_optional_and_so_is_the_last_blank_line() {
     let (result, text) = read(&once(stream!(
         ": OPENROUTER PROCESSING\n\ndata:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n\
-         data: {\"choices\":[]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: [DONE]"
+         data: {\"choices\":[],\"error\":null}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: [DONE]"
     )));
     assert_eq!((result.expect("a reply"), text.as_str()), (2, "ab"));
 }
