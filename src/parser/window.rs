@@ -1,12 +1,12 @@
 //! The input ahead, decoded in one go.
 //!
 //! Where events are short, to validate each value for itself costs more than all the rest: a call,
-//! and two loops that the processor mispredicts, for a few words. So the next few kilobytes are
+//! and two loops that the processor mispredicts, for a few words. So the next kilobytes are
 //! validated at once and copied into a `String`, and values are lent from there. Long values are
 //! better off lent out of the input.
 
 /// How much is decoded at a time: little enough to stay in the first-level cache with the input.
-const WINDOW: usize = 4 << 10;
+const WINDOW: usize = 8 << 10;
 
 /// Longer values are not worth a copy.
 const SHORT: usize = 1 << 10;
