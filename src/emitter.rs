@@ -75,6 +75,9 @@ struct Control {
 #[derive(Debug)]
 struct State {
     closed: bool,
+    /// How many calls of `close` are about to end the stream: those who wait for the end wait for
+    /// them, or they might cut the last chunk off.
+    ending: usize,
     /// When a write last ended.
     last_write: Instant,
     /// Buffers not in use.
@@ -90,6 +93,7 @@ impl<W: Write> Emitter<W> {
     pub(crate) fn with_framing(inner: W, framing: Framing) -> Self {
         let state = State {
             closed: false,
+            ending: 0,
             last_write: Instant::now(),
             spare: Vec::new(),
         };
@@ -163,8 +167,10 @@ impl<W: Write> Emitter<W> {
     /// Otherwise the stream is ended in this call, and the inner writer dropped: for a chunked
     /// response this writes the last chunk, which may block like any write.
     pub fn close(&self) {
-        self.stream.control.close();
-        self.stream.finish_if_closed();
+        let ending = self.stream.control.begin_end();
+        let inner = self.stream.finish_if_closed();
+        drop(ending);
+        drop(inner);
     }
 
     /// Whether the stream was closed or has failed.
@@ -174,6 +180,9 @@ impl<W: Write> Emitter<W> {
 
     /// Waits until the stream is closed or has failed, at most for `timeout`; `None` waits without a
     /// limit. Returns whether it is.
+    ///
+    /// What [`close`](Emitter::close) itself sends as the end has been sent by then. Where it left that
+    /// to a thread in the middle of a write, that thread may still be at it.
     ///
     /// A peer that went away is noticed by a write: without events, it takes about two heartbeats.
     ///
@@ -191,10 +200,10 @@ impl<W: Write> Emitter<W> {
         let control = &self.stream.control;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = control.lock();
-        while !state.closed {
+        while !state.closed || state.ending > 0 {
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
-                return false;
+                return state.closed;
             }
             state = control.wait(state, deadline.map(|deadline| deadline - now));
         }
@@ -341,25 +350,25 @@ impl<W: Write> Stream<W> {
     }
 
     /// Ends a closed stream, unless somebody else is writing to it. Whoever that is calls this after
-    /// letting the lock go, so that one of the two does it.
-    fn finish_if_closed(&self) {
+    /// letting the lock go, so that one of the two does it. Gives the inner writer out, to be dropped
+    /// with no lock held: that is the user's code.
+    fn finish_if_closed(&self) -> Option<W> {
         if !self.control.lock().closed {
-            return;
+            return None;
         }
         let writer = match self.writer.try_lock() {
             Ok(mut writer) => writer.take(),
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
             Err(TryLockError::WouldBlock) => None,
         };
-        // Dropped here, with no lock held: that is the user's code.
-        drop(writer.map(Writer::finish));
+        writer.map(Writer::finish)
     }
 }
 
 impl<W: Write> Drop for Stream<W> {
     fn drop(&mut self) {
         self.control.close();
-        self.finish_if_closed();
+        drop(self.finish_if_closed());
     }
 }
 
@@ -368,7 +377,17 @@ struct FinishIfClosed<'a, W: Write>(&'a Stream<W>);
 
 impl<W: Write> Drop for FinishIfClosed<'_, W> {
     fn drop(&mut self) {
-        self.0.finish_if_closed();
+        drop(self.0.finish_if_closed());
+    }
+}
+
+/// The stream is being ended.
+struct Ending<'a>(&'a Control);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.lock().ending -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -401,6 +420,14 @@ impl Control {
     fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// Closes the stream; those who wait for that are woken once the guard is dropped.
+    fn begin_end(&self) -> Ending<'_> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.ending += 1;
+        Ending(self)
     }
 
     /// An empty frame buffer, while the stream is open.
