@@ -1,13 +1,19 @@
-//! The HTTP side of serving: the response head, its framing, refusals, and socket options.
+//! The HTTP side of serving: what to ask of a request, the response head, its framing, refusals, and
+//! socket options.
 //!
 //! An HTTP library that hands out the raw connection is all that a server needs beside this: read
-//! the request with it, then [`ResponseHead::start`] the stream.
+//! the request with it, look into it with [`accepts_event_stream`] and [`last_event_id`], then
+//! [`ResponseHead::start`] the stream.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::emitter::Emitter;
 use crate::writer::{Frame, Framing, flush};
+
+mod request;
+
+pub use request::{accepts_event_stream, last_event_id};
 
 /// The headers of every event stream, for servers that write the response head themselves.
 ///
@@ -29,7 +35,7 @@ pub const HEADERS: &[(&str, &str)] = &[
 ///
 /// let mut connection = Vec::new(); // a TcpStream, or what the HTTP library hands out
 /// let emitter = ResponseHead::new()
-///     .with_header("Access-Control-Allow-Origin", "*")
+///     .with_cors("*")
 ///     .start(&mut connection)?;
 /// emitter.emit(&Event::new("hello"))?;
 /// drop(emitter);
@@ -55,6 +61,10 @@ impl ResponseHead {
     /// The head for a client that speaks this version of HTTP, by the request line: below 1.1 the
     /// body is not chunked and the connection closes (nginx talks HTTP/1.0 to its upstreams by
     /// default).
+    ///
+    /// That the connection closes is the HTTP library's to see to, by the `Connection: close` in the
+    /// head or because the writer owns the socket. `tiny_http` keeps it open all the same for the rare
+    /// HTTP/1.0 request that asks for `Connection: keep-alive`: refuse such a request.
     pub fn for_version(major: u8, minor: u8) -> Self {
         let framing = if (major, minor) < (1, 1) {
             Framing::Plain
@@ -72,13 +82,53 @@ impl ResponseHead {
     ///
     /// What cannot be sent is refused when the head is: anything but a token as the name; CR, LF or
     /// NUL in the value; `Content-Length` and `Transfer-Encoding`, which would contradict the
-    /// framing.
+    /// framing, and below HTTP/1.1 a `Connection` without `close`.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.headers
             .retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Lets pages of this origin (`https://example.org`) read the stream, or those of any with `*`:
+    /// sets `Access-Control-Allow-Origin`, and adds `Origin` to `Vary` unless it is `*`, since a cache
+    /// must not hand one origin's response to another.
+    ///
+    /// To allow several origins, pass the request's `Origin` header on if it is one of them. For a
+    /// page that sends cookies (`withCredentials`) the origin must be named and the header
+    /// `Access-Control-Allow-Credentials: true` be set too. `EventSource` never asks beforehand, but
+    /// code that sets `Last-Event-ID` itself in a `fetch` does, with an `OPTIONS` request. Its answer:
+    ///
+    /// ```
+    /// use sse_io::ResponseHead;
+    ///
+    /// let mut connection = Vec::new();
+    /// ResponseHead::new()
+    ///     .with_cors("https://example.org")
+    ///     .with_header("Access-Control-Allow-Headers", "Last-Event-ID")
+    ///     .refuse(204, &mut connection)?;
+    /// assert_eq!(
+    ///     String::from_utf8(connection)?,
+    ///     "HTTP/1.1 204 No Content\r\nCache-Control: no-cache\r\n\
+    ///      Access-Control-Allow-Origin: https://example.org\r\nVary: Origin\r\n\
+    ///      Access-Control-Allow-Headers: Last-Event-ID\r\n\r\n"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_cors(self, origin: impl Into<String>) -> Self {
+        let origin = origin.into();
+        let vary = match self.get("Vary") {
+            _ if origin == "*" => None,
+            None => Some("Origin".to_owned()),
+            Some(fields) if lists(fields, "Origin") => None,
+            Some(fields) => Some(format!("{fields}, Origin")),
+        };
+        let head = self.with_header("Access-Control-Allow-Origin", origin);
+        match vary {
+            Some(vary) => head.with_header("Vary", vary),
+            None => head,
+        }
     }
 
     /// Sends this reconnection time to the client first of all. Default: none, which browsers take
@@ -106,21 +156,35 @@ impl ResponseHead {
             Some(retry) => first.retry(retry)?,
             None => first.comment(""),
         }
-        let mut head = Vec::with_capacity(512);
-        head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        for (name, value) in HEADERS {
-            if !self.has(name) {
-                push_header(name, value, &mut head)?;
-            }
-        }
-        if self.framing == Framing::Chunked {
-            push_header("Transfer-Encoding", "chunked", &mut head)?;
-        }
-        self.end(&mut head)?;
+        let mut head = self.ok()?;
         head.extend_from_slice(first.wire(self.framing));
         stream.write_all(&head)?;
         flush(&mut stream)?;
         Ok(Emitter::with_framing(stream, self.framing))
+    }
+
+    /// Answers a `HEAD` request: the head that a `GET` would get, in one write, and no stream.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a header cannot be sent: nothing is
+    /// written. Otherwise what the stream fails with.
+    ///
+    /// ```
+    /// use sse_io::ResponseHead;
+    ///
+    /// let mut connection = Vec::new();
+    /// ResponseHead::for_version(1, 0).answer_head(&mut connection)?;
+    /// assert_eq!(
+    ///     String::from_utf8(connection)?,
+    ///     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
+    ///      X-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn answer_head<W: Write>(self, mut stream: W) -> io::Result<()> {
+        stream.write_all(&self.ok()?)?;
+        flush(&mut stream)
     }
 
     /// Answers with a status and no body instead of a stream, in one write. The headers that were
@@ -154,7 +218,7 @@ impl ResponseHead {
             )));
         }
         let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes();
-        if !self.has("Cache-Control") {
+        if self.get("Cache-Control").is_none() {
             push_header("Cache-Control", "no-cache", &mut head)?;
         }
         if status != 204 && status != 304 {
@@ -165,10 +229,28 @@ impl ResponseHead {
         flush(&mut stream)
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// The value of a header that was set.
+    fn get(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The head of a stream.
+    fn ok(&self) -> io::Result<Vec<u8>> {
+        let mut head = Vec::with_capacity(512);
+        head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        for (name, value) in HEADERS {
+            if self.get(name).is_none() {
+                push_header(name, value, &mut head)?;
+            }
+        }
+        if self.framing == Framing::Chunked {
+            push_header("Transfer-Encoding", "chunked", &mut head)?;
+        }
+        self.end(&mut head)?;
+        Ok(head)
     }
 
     /// Appends the headers that were set and the blank line.
@@ -184,8 +266,15 @@ impl ResponseHead {
             }
             push_header(name, value, head)?;
         }
-        if self.framing == Framing::Plain && !self.has("Connection") {
-            push_header("Connection", "close", head)?;
+        if self.framing == Framing::Plain {
+            match self.get("Connection") {
+                None => push_header("Connection", "close", head)?,
+                Some(options) if lists(options, "close") => {}
+                Some(_) => {
+                    let message = "a body that is not chunked ends with the connection: close it";
+                    return Err(invalid(message.into()));
+                }
+            }
         }
         head.extend_from_slice(b"\r\n");
         Ok(())
@@ -262,6 +351,14 @@ fn push_header(name: &str, value: &str, head: &mut Vec<u8>) -> io::Result<()> {
         head.extend_from_slice(part.as_bytes());
     }
     Ok(())
+}
+
+/// Whether a comma-separated list has this name, or `*`, which is all of them.
+fn lists(names: &str, name: &str) -> bool {
+    names
+        .split(',')
+        .map(str::trim)
+        .any(|other| other == "*" || other.eq_ignore_ascii_case(name))
 }
 
 fn invalid(message: String) -> io::Error {

@@ -150,6 +150,92 @@ fn a_header_replaces_one_of_the_same_name_in_any_case() {
 }
 
 #[test]
+fn the_answer_to_head_is_the_head_of_the_stream() {
+    for head in [
+        ResponseHead::new(),
+        ResponseHead::for_version(1, 0),
+        ResponseHead::new()
+            .with_cors("*")
+            .with_retry(Duration::from_secs(1)),
+    ] {
+        let record = Record::new();
+        head.clone().answer_head(record.writer()).unwrap();
+        let wanted = sent(head);
+        let (wanted, _) = split(wanted.as_bytes());
+        assert_eq!(
+            record.whats(),
+            [What::Write(wanted.into()), What::Flush, What::Drop]
+        );
+    }
+}
+
+#[test]
+fn an_answer_to_head_that_fails_is_an_error() {
+    for call in [0, 1] {
+        let record = Record::new();
+        let stream = record
+            .writer()
+            .with_fault(Fault::Call(call, ErrorKind::TimedOut));
+        let error = ResponseHead::new().answer_head(stream).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+    let record = Record::new();
+    let head = ResponseHead::new().with_header("X", "a\nb");
+    let error = head.answer_head(record.writer()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(record.whats(), [What::Drop]);
+}
+
+#[test]
+fn cors_names_the_origin_and_varies_by_it() {
+    let head = || ResponseHead::for_version(1, 0);
+    let origin = "https://example.org";
+    for (head, wanted) in [
+        (head().with_cors("*"), "Access-Control-Allow-Origin: *\r\n"),
+        (
+            head().with_cors(origin),
+            "Access-Control-Allow-Origin: https://example.org\r\nVary: Origin\r\n",
+        ),
+        (
+            head().with_cors("https://other.example").with_cors(origin),
+            "Vary: Origin\r\nAccess-Control-Allow-Origin: https://example.org\r\n",
+        ),
+        (
+            head().with_header("vary", "Accept").with_cors(origin),
+            "Access-Control-Allow-Origin: https://example.org\r\nVary: Accept, Origin\r\n",
+        ),
+        (
+            head()
+                .with_header("Vary", "Accept, origin")
+                .with_cors(origin),
+            "Vary: Accept, origin\r\nAccess-Control-Allow-Origin: https://example.org\r\n",
+        ),
+        (
+            head().with_header("Vary", "*").with_cors(origin),
+            "Vary: *\r\nAccess-Control-Allow-Origin: https://example.org\r\n",
+        ),
+        (
+            head().with_header("Vary", "Accept").with_cors("*"),
+            "Vary: Accept\r\nAccess-Control-Allow-Origin: *\r\n",
+        ),
+    ] {
+        assert_eq!(
+            sent(head),
+            format!("{HEAD}{wanted}Connection: close\r\n\r\n:\n\n")
+        );
+    }
+}
+
+#[test]
+fn an_origin_cannot_inject_a_header() {
+    let record = Record::new();
+    let head = ResponseHead::new().with_cors("https://a\r\nSet-Cookie: evil=1");
+    let error = head.start(record.writer()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(record.whats(), [What::Drop]);
+}
+
+#[test]
 fn a_header_that_cannot_be_sent_is_refused_with_nothing_written() {
     let rows = [
         ("X-A", "a\rSet-Cookie: evil=1"),
@@ -474,4 +560,19 @@ mod listener {
         let error = tune_listener(&listener, true, Some(Duration::ZERO)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
+}
+
+#[test]
+fn a_connection_that_stays_open_is_refused_where_it_is_the_end_of_the_body() {
+    let head = |value: &str| ResponseHead::for_version(1, 0).with_header("Connection", value);
+    let mut out = Vec::new();
+    let error = head("keep-alive").start(&mut out).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        error.to_string(),
+        "a body that is not chunked ends with the connection: close it"
+    );
+    assert!(out.is_empty());
+    head("Foo, Close").start(&mut out).unwrap();
+    assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
