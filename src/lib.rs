@@ -67,10 +67,10 @@
 //!
 //! # Limits
 //!
-//! Every buffer is bounded. An event that costs more than 16 MiB to keep is skipped and reported as
-//! [`EventTooLarge`] ([`Reader::with_max_event_size`] sets another limit), comments are not kept at
-//! all, and memory blown up by one giant is given back. Time is linear in the bytes, however
-//! they are cut into pieces.
+//! Whatever a peer sends, memory is bounded. An event that costs more than 16 MiB to keep is skipped
+//! and reported as [`EventTooLarge`] ([`Reader::with_max_event_size`] sets another limit and says
+//! what counts), comments are kept only where they are asked for, and memory blown up by one giant is
+//! given back. Time is linear in the bytes, however they are cut into pieces.
 //!
 //! # Errors
 //!
@@ -102,6 +102,7 @@
 //!
 //! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
+pub mod body;
 mod buffer;
 mod emitter;
 mod encode;
