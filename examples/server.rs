@@ -4,7 +4,8 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -22,17 +23,23 @@ const MAX_STREAMS: usize = 400;
 /// How long a client may leave a full connection unread before its thread is taken back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:8080".into());
+fn main() -> ExitCode {
+    let address = std::env::args().nth(1);
+    match run(address.as_deref().unwrap_or("127.0.0.1:8080")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(address: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let listener =
-        TcpListener::bind(&address).map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    println!(
-        "open it in a browser, or: curl -N http://{}/events",
-        listener.local_addr()?
-    );
+        TcpListener::bind(address).map_err(|e| format!("cannot listen on {address}: {e}"))?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    log(&format!("listening on {url}"));
+    log(&format!("open it in a browser, or: curl -N {url}events"));
     #[cfg(unix)]
     http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
     serve(&Server::from_listener(listener, None)?, MAX_STREAMS);
@@ -45,11 +52,16 @@ pub fn serve(server: &Server, max_streams: usize) {
         taken: AtomicUsize::new(0),
         limit: max_streams,
     });
+    let address = server.server_addr().to_ip();
     for request in server.incoming_requests() {
         let streams = Arc::clone(&streams);
         // Every request on a thread of its own: a second request on the connection of a stream must
         // wait for its end, and would hold up everybody else here.
         let handler = thread::Builder::new().spawn(move || {
+            // Of connections that come at once, tiny_http 0.12 may leave some in the queue of its
+            // workers until another worker is done, which takes as long as a stream. This connection
+            // is done at once, and its worker looks into the queue.
+            let _ = address.map(TcpStream::connect);
             if let Err(error) = answer(request, &streams) {
                 eprintln!("{error}");
             }
@@ -62,47 +74,59 @@ pub fn serve(server: &Server, max_streams: usize) {
 }
 
 fn answer(request: Request, streams: &Arc<Places>) -> io::Result<()> {
-    let path = request
-        .url()
-        .split('?')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    match (request.method(), path.as_str()) {
-        (Method::Get, "/events") => stream(request, streams),
-        (Method::Get | Method::Head, "/") => {
-            let html = "text/html; charset=utf-8";
-            request.respond(Response::from_string(PAGE).with_header(header("Content-Type", html)))
+    let path = request.url().split('?').next().unwrap_or_default();
+    match (path, request.method()) {
+        ("/events", _) => events(request, streams),
+        ("/", Method::Get | Method::Head) => {
+            let html = Header::from_bytes("Content-Type", "text/html; charset=utf-8");
+            let html = html.expect("a valid header");
+            request.respond(Response::from_string(PAGE).with_header(html))
         }
-        (_, "/" | "/events") => {
-            request.respond(Response::empty(405).with_header(header("Allow", "GET")))
+        ("/", _) => head(&request)
+            .with_header("Allow", "GET, HEAD")
+            .refuse(405, request.into_writer()),
+        _ => head(&request).refuse(404, request.into_writer()),
+    }
+}
+
+/// What there is to say about the stream, for every method.
+fn events(request: Request, places: &Arc<Places>) -> io::Result<()> {
+    // The pages of any site may read these events.
+    let head = head(&request).with_cors("*");
+    let acceptable = http::accepts_event_stream(header(&request, "Accept"));
+    match request.method() {
+        Method::Get | Method::Head if !acceptable => head.refuse(406, request.into_writer()),
+        Method::Get => stream(request, head, places),
+        Method::Head => head.answer_head(request.into_writer()),
+        method => {
+            let status = if *method == Method::Options { 204 } else { 405 };
+            head.with_header("Allow", "GET, HEAD, OPTIONS")
+                .with_header("Access-Control-Allow-Headers", "Last-Event-ID")
+                .refuse(status, request.into_writer())
         }
-        _ => request.respond(Response::from_string("not found\n").with_status_code(404)),
     }
 }
 
 /// One tick a second, for as long as the client stays.
-fn stream(request: Request, places: &Arc<Places>) -> io::Result<()> {
-    let peer = request
-        .remote_addr()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let HTTPVersion(major, minor) = *request.http_version();
-    let head = ResponseHead::for_version(major, minor);
+fn stream(request: Request, head: ResponseHead, places: &Arc<Places>) -> io::Result<()> {
     let Some(_place) = Place::take(places) else {
         return head
             .with_header("Retry-After", "5")
             .refuse(503, request.into_writer());
     };
+    let peer = request
+        .remote_addr()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     // The ids count up from 1; a client that comes back goes on after the last one it has.
-    let last: u64 = last_event_id(&request)
+    let last: u64 = http::last_event_id(header(&request, "Last-Event-ID"), request.url())
         .and_then(|id| id.parse().ok())
         .unwrap_or(0);
     let emitter = head
         .with_retry(Duration::from_secs(2))
         .start(request.into_writer())?;
     log(&format!("{peer} connected, starting after {last}"));
-    for tick in last.saturating_add(1).. {
+    for tick in last.saturating_add(1)..=u64::MAX {
         let event = Event::new("").with_name("tick").with_id(tick.to_string());
         let sent = emitter.emit_with(&event, |data| write!(data, "tick {tick}"));
         // A client that went away is noticed by the second write after that.
@@ -114,21 +138,20 @@ fn stream(request: Request, places: &Arc<Places>) -> io::Result<()> {
     Ok(())
 }
 
-/// Says it to whoever may still be reading our output.
-fn log(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+/// The head of a response, in the version of HTTP that the client speaks.
+fn head(request: &Request) -> ResponseHead {
+    let HTTPVersion(major, minor) = *request.http_version();
+    ResponseHead::for_version(major, minor)
 }
 
-fn last_event_id(request: &Request) -> Option<&str> {
-    let header = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv("Last-Event-ID"))?;
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    let header = request.headers().iter().find(|h| h.field.equiv(name))?;
     Some(header.value.as_str())
 }
 
-fn header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name, value).expect("a valid header")
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// The places for streams.

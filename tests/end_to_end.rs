@@ -1,10 +1,14 @@
-//! The examples over real HTTP: the `server` on `tiny_http`, read by ureq, `tail` and bare sockets.
+//! The examples over real HTTP: `server` on `tiny_http` and `std_tcp`, read by ureq, `tail` and bare
+//! sockets.
 
 mod util;
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/server.rs"]
 mod server;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/std_tcp.rs"]
+mod std_tcp;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/tail.rs"]
 mod tail;
@@ -20,39 +24,80 @@ use util::within;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The `server` example on a free port; stopped when dropped.
+/// The examples that serve the same ticks at `/events`.
+const SERVERS: [Start; 2] = [tiny_http_with, std_tcp_with];
+
+/// Starts a server with room for so many streams.
+type Start = fn(usize) -> Running;
+
+/// A server on a free port; what can be stopped is stopped when dropped.
 struct Running {
     address: SocketAddr,
-    server: Arc<tiny_http::Server>,
-    accepting: Option<JoinHandle<()>>,
+    stop: Option<(Arc<tiny_http::Server>, JoinHandle<()>)>,
+}
+
+fn tiny_http_with(streams: usize) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let server = tiny_http::Server::from_listener(listener, None).expect("a server");
+    let server = Arc::new(server);
+    let accepting = Arc::clone(&server);
+    let accepting = thread::spawn(move || server::serve(&accepting, streams));
+    Running {
+        address,
+        stop: Some((server, accepting)),
+    }
+}
+
+fn std_tcp_with(streams: usize) -> Running {
+    std_tcp_within(DEADLINE, streams)
+}
+
+fn std_tcp_within(read_timeout: Duration, streams: usize) -> Running {
+    let limits = std_tcp::Limits {
+        connections: streams,
+        read_timeout,
+        write_timeout: DEADLINE,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || std_tcp::serve(&listener, limits, std_tcp::answer));
+    Running {
+        address,
+        stop: None,
+    }
 }
 
 impl Running {
-    fn start(max_streams: usize) -> Running {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let server = tiny_http::Server::from_listener(listener, None).expect("a server");
-        let server = Arc::new(server);
-        let accepting = Arc::clone(&server);
-        let accepting = thread::spawn(move || server::serve(&accepting, max_streams));
-        Running {
-            address,
-            server,
-            accepting: Some(accepting),
-        }
-    }
-
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Sends these bytes; the connection can be read.
+    fn send(&self, request: &[u8]) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).expect("a connection");
+        connection.write_all(request).expect("a server that reads");
+        connection
+    }
+
+    /// Everything that comes in answer to these bytes until the server closes.
+    fn answer(&self, request: &[u8]) -> String {
+        let mut answer = String::new();
+        let mut connection = self.send(request);
+        connection.read_to_string(&mut answer).expect("a clean end");
+        answer
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.server.unblock();
-        let ended = self.accepting.take().map(JoinHandle::join);
+        let Some((server, accepting)) = self.stop.take() else {
+            return;
+        };
+        server.unblock();
+        let ended = accepting.join();
         assert!(
-            thread::panicking() || matches!(ended, Some(Ok(()))),
+            thread::panicking() || ended.is_ok(),
             "the server has panicked"
         );
     }
@@ -108,13 +153,26 @@ fn run_tail(arguments: &[&str]) -> Result<String, (u8, String)> {
 #[test]
 fn ticks_arrive_live_with_ids_from_one_for_each_connection() {
     within(DEADLINE, || {
-        let server = Running::start(10);
-        for _ in 0..2 {
-            let mut reader = events(get(&server.url("/events"), None));
-            assert_eq!(reader.read_event().unwrap(), Some(tick(1)));
-            assert_eq!(reader.read_event().unwrap(), Some(tick(2)));
-            assert_eq!(reader.last_event_id(), "2");
-            assert_eq!(reader.retry(), Some(Duration::from_secs(2)));
+        for server in SERVERS.map(|start| start(10)) {
+            for _ in 0..2 {
+                let mut reader = events(get(&server.url("/events"), None));
+                assert_eq!(reader.read_event().unwrap(), Some(tick(1)));
+                assert_eq!(reader.read_event().unwrap(), Some(tick(2)));
+                assert_eq!(reader.last_event_id(), "2");
+                assert_eq!(reader.retry(), Some(Duration::from_secs(2)));
+            }
+        }
+    });
+}
+
+#[test]
+fn the_largest_id_there_is_does_no_harm() {
+    within(DEADLINE, || {
+        let (last, before) = (u64::MAX, (u64::MAX - 1).to_string());
+        for server in SERVERS.map(|start| start(10)) {
+            let mut reader = events(get(&server.url("/events"), Some(&before)));
+            assert_eq!(reader.read_event().unwrap(), Some(tick(last)));
+            assert_eq!(reader.read_event().unwrap(), None, "a clean end");
         }
     });
 }
@@ -122,57 +180,242 @@ fn ticks_arrive_live_with_ids_from_one_for_each_connection() {
 #[test]
 fn a_client_that_comes_back_goes_on_after_its_last_event() {
     within(DEADLINE, || {
-        let server = Running::start(10);
-        let mut reader = events(get(&server.url("/events"), Some("5")));
-        assert_eq!(reader.read_event().unwrap(), Some(tick(6)));
-        let mut reader = events(get(&server.url("/events"), Some("no number")));
-        assert_eq!(reader.read_event().unwrap(), Some(tick(1)));
+        for server in SERVERS.map(|start| start(10)) {
+            for (path, header, next) in [
+                ("/events", Some("5"), 6),
+                ("/events", Some("no number"), 1),
+                ("/events?lastEventId=8", None, 9),
+                ("/events?lastEventId=8", Some("5"), 6),
+            ] {
+                let mut reader = events(get(&server.url(path), header));
+                assert_eq!(reader.read_event().unwrap(), Some(tick(next)));
+            }
+        }
     });
 }
 
 #[test]
 fn a_client_of_http_1_0_gets_a_bare_stream() {
     within(DEADLINE, || {
-        let server = Running::start(10);
-        let mut connection = TcpStream::connect(server.address).unwrap();
-        connection
-            .write_all(b"GET /events HTTP/1.0\r\n\r\n")
-            .unwrap();
-        let mut received = String::new();
-        while !received.contains("data: tick 1\n\n") {
-            let mut piece = [0; 1024];
-            let count = connection.read(&mut piece).unwrap();
-            assert!(count > 0, "the server has closed after {received:?}");
-            received.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        for server in SERVERS.map(|start| start(10)) {
+            let mut connection = server.send(b"GET /events HTTP/1.0\r\n\r\n");
+            let mut received = String::new();
+            while !received.contains("data: tick 1\n\n") {
+                let mut piece = [0; 1024];
+                let count = connection.read(&mut piece).unwrap();
+                assert!(count > 0, "the server has closed after {received:?}");
+                received.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+            }
+            let (head, body) = received.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("\r\nConnection: close"), "{head}");
+            assert!(!head.contains("Transfer-Encoding"), "{head}");
+            assert_eq!(body, "retry: 2000\n\nevent: tick\nid: 1\ndata: tick 1\n\n");
         }
-        let (head, body) = received.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains("\r\nConnection: close"), "{head}");
-        assert!(!head.contains("Transfer-Encoding"), "{head}");
-        assert_eq!(body, "retry: 2000\n\nevent: tick\nid: 1\ndata: tick 1\n\n");
     });
 }
 
 #[test]
 fn a_client_that_goes_frees_its_place_for_the_next() {
     within(DEADLINE, || {
-        let server = Running::start(1);
-        let mut reader = events(get(&server.url("/events"), None));
-        assert_eq!(reader.read_event().unwrap(), Some(tick(1)));
-        let refused = get(&server.url("/events"), None);
-        assert_eq!(refused.status(), 503);
-        assert_eq!(refused.headers()["Retry-After"], "5");
-        drop(reader);
-        // The thread notices by its second write after that; `within` sets the limit.
-        while get(&server.url("/events"), None).status() != 200 {
-            thread::yield_now();
+        for server in SERVERS.map(|start| start(1)) {
+            let mut reader = events(get(&server.url("/events"), None));
+            assert_eq!(reader.read_event().unwrap(), Some(tick(1)));
+            let refused = get(&server.url("/events"), None);
+            assert_eq!(refused.status(), 503);
+            assert_eq!(refused.headers()["Retry-After"], "5");
+            drop(reader);
+            // The thread notices by its second write after that; `within` sets the limit.
+            while get(&server.url("/events"), None).status() != 200 {
+                thread::yield_now();
+            }
         }
+    });
+}
+
+/// `tiny_http` has four workers at first, and counts on them twice when more clients come at once.
+#[test]
+fn clients_that_come_at_once_are_all_answered() {
+    within(DEADLINE, || {
+        for start in SERVERS {
+            for clients in [5, 8, 50, 50, 50] {
+                let server = start(clients + 1);
+                assert_eq!(get(&server.url("/nothing"), None).status(), 404);
+                let request = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+                let connections: Vec<TcpStream> = (0..clients).map(|_| server.send(b"")).collect();
+                for mut connection in &connections {
+                    connection.write_all(request).unwrap();
+                }
+                for mut connection in &connections {
+                    let mut status = [0; 15];
+                    connection.read_exact(&mut status).expect("an answer");
+                    assert_eq!(status, *b"HTTP/1.1 200 OK");
+                }
+            }
+        }
+    });
+}
+
+/// The status line and the headers that a table names.
+fn head_of(answer: &str) -> (&str, Vec<&str>) {
+    let (head, _) = answer.split_once("\r\n\r\n").expect("a whole head");
+    let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
+    (status, headers.split("\r\n").collect())
+}
+
+#[test]
+fn every_method_is_answered_rightly() {
+    const ALLOW: &str = "Allow: GET, HEAD, OPTIONS";
+    const CORS: &str = "Access-Control-Allow-Origin: *";
+    const STREAM: &str = "Content-Type: text/event-stream";
+    let rows: [(&str, &str, &str, &[&str]); 10] = [
+        ("HEAD /events", "", "200 OK", &[STREAM, CORS]),
+        (
+            "HEAD /events",
+            "Accept: text/*\r\n",
+            "200 OK",
+            &[STREAM, CORS],
+        ),
+        (
+            "HEAD /events",
+            "Accept: text/html\r\n",
+            "406 Not Acceptable",
+            &[CORS],
+        ),
+        (
+            "GET /events",
+            "Accept: text/html\r\n",
+            "406 Not Acceptable",
+            &[CORS],
+        ),
+        ("OPTIONS /events", "", "204 No Content", &[ALLOW, CORS]),
+        (
+            "OPTIONS /events",
+            "Accept: text/html\r\n",
+            "204 No Content",
+            &["Access-Control-Allow-Headers: Last-Event-ID"],
+        ),
+        (
+            "POST /events",
+            "Content-Length: 0\r\n",
+            "405 Method Not Allowed",
+            &[ALLOW, CORS],
+        ),
+        ("BREW /events", "", "405 Method Not Allowed", &[ALLOW]),
+        ("GET /favicon.ico", "", "404 Not Found", &[]),
+        ("POST /nothing", "", "404 Not Found", &[]),
+    ];
+    within(DEADLINE, move || {
+        for server in SERVERS.map(|start| start(10)) {
+            for (line, header, status, headers) in rows {
+                for version in ["1.0", "1.1"] {
+                    let request = format!(
+                        "{line} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n{header}\r\n"
+                    );
+                    let answer = server.answer(request.as_bytes());
+                    let (line, found) = head_of(&answer);
+                    assert_eq!(line, format!("HTTP/1.1 {status}"), "{request}");
+                    for header in headers {
+                        assert!(found.contains(header), "{request}{answer}");
+                    }
+                    // Whatever else: no events.
+                    assert!(!answer.contains("tick"), "{request}{answer}");
+                    assert!(!request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn std_tcp_refuses_what_is_no_request() {
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    let rows: [(&[u8], &str); 16] = [
+        (b"\r\n\r\n", "400 Bad Request"),
+        (b"GET\r\n\r\n", "400 Bad Request"),
+        (b"GET /\r\n\r\n", "400 Bad Request"),
+        (b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
+        (b"GET / x HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
+        (b"G\0T / HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
+        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
+        (b"\x16\x03\x01\x02\r\n\r\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nX : y\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n folded\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+            "505 HTTP Version Not Supported",
+        ),
+        (long.as_bytes(), "431 Request Header Fields Too Large"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", "408 Request Timeout"),
+    ];
+    let rows = rows.map(|(request, status)| (request.to_vec(), status));
+    within(DEADLINE, move || {
+        let server = std_tcp_within(Duration::from_secs(1), 10);
+        for (request, status) in rows {
+            let answer = server.answer(&request);
+            let start = &request[..request.len().min(60)];
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+                "{:?}: {answer}",
+                start.escape_ascii().to_string()
+            );
+            assert!(
+                answer.ends_with("\r\nConnection: close\r\n\r\n"),
+                "{answer}"
+            );
+        }
+        assert_eq!(
+            server.answer(b"").lines().next(),
+            Some("HTTP/1.1 408 Request Timeout")
+        );
+    });
+}
+
+#[test]
+fn std_tcp_takes_a_head_however_it_is_torn() {
+    within(DEADLINE, || {
+        let server = std_tcp_with(10);
+        let head = b"HEAD /events HTTP/1.1\r\nhost:x\r\nACCEPT:\ttext/event-stream \r\n\r\n";
+        let mut connection = server.send(b"");
+        connection.set_nodelay(true).unwrap();
+        for byte in head {
+            connection.write_all(&[*byte]).unwrap();
+        }
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        // What follows the head is not taken for more of it, and not for a reason to reset.
+        let post = [
+            &b"POST /events HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            &[b'x'; 100_000],
+        ]
+        .concat();
+        let answer = server.answer(&post);
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     });
 }
 
 #[test]
 fn the_page_is_served_and_nothing_else() {
     within(DEADLINE, || {
-        let server = Running::start(10);
+        let server = tiny_http_with(10);
         let mut page = get(&server.url("/"), None);
         assert_eq!(page.headers()["Content-Type"], "text/html; charset=utf-8");
         let page = page.body_mut().read_to_string().unwrap();
@@ -189,7 +432,7 @@ fn the_page_is_served_and_nothing_else() {
         let refused = agent.post(server.url("/events")).send_empty().unwrap();
         assert_eq!(
             (refused.status().as_u16(), &refused.headers()["Allow"]),
-            (405, &"GET".parse().unwrap())
+            (405, &"GET, HEAD, OPTIONS".parse().unwrap())
         );
     });
 }
