@@ -10,8 +10,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::sync::ignore_poison;
 
 /// A pipe that holds at most `capacity` bytes, and at least one: what goes into the writer comes out
 /// of the body.
@@ -360,10 +362,6 @@ impl fmt::Debug for Body {
             .field("block", &self.block)
             .finish_non_exhaustive()
     }
-}
-
-fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
-    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 fn body_gone() -> io::Error {

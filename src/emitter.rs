@@ -6,11 +6,12 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
+use crate::sync::ignore_poison;
 use crate::writer::{DataWriter, Frame, Framing, Writer};
 
 /// A heartbeat thread formats three bytes and writes them; the rest is for the inner writer.
@@ -542,10 +543,6 @@ fn check_interval(every: Duration) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     Ok(())
-}
-
-fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
-    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 fn closed() -> io::Error {
