@@ -1,0 +1,4 @@
+//! A real browser against real streams: Chromium, and a server with a stream for each promise.
+
+pub mod chromium;
+pub mod scenarios;
