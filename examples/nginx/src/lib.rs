@@ -1,0 +1,175 @@
+//! An event stream on `tiny_http`, and an nginx in front of it.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use sse_io::{Emitter, ResponseHead, http};
+use tempfile::TempDir;
+use tiny_http::{HTTPVersion, Request, Response, Server};
+
+/// The locations that lead to the stream, and what is special about each.
+pub const LOCATIONS: &[(&str, &str)] = &[
+    ("/events", "nothing set"),
+    ("/http11/events", "HTTP/1.1 to the upstream"),
+    ("/gzip/events", "compressed, with curl's --compressed"),
+    ("/held-back/events", "what goes wrong: arrives in bulk"),
+];
+
+/// The settings, and what they are for.
+const CONFIGURATION: &str = include_str!("nginx.conf");
+
+/// Well within the 60 seconds of silence after which nginx ends a response.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long nginx may leave a full connection unread before its thread is taken back.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long nginx may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// Serves a stream at `/events`, on a free port of the loopback address, for as long as the process
+/// lives. `stream` emits the events of one client.
+pub fn serve<F>(stream: F) -> io::Result<SocketAddr>
+where
+    F: Fn(&Emitter) -> io::Result<()> + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
+    let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+    let stream = Arc::new(stream);
+    thread::spawn(move || {
+        for request in server.incoming_requests() {
+            let stream = Arc::clone(&stream);
+            // An error is a client that has gone, or a proxy for it.
+            thread::spawn(move || answer(request, &*stream));
+        }
+    });
+    Ok(address)
+}
+
+fn answer(request: Request, stream: impl Fn(&Emitter) -> io::Result<()>) -> io::Result<()> {
+    if request.url() != "/events" {
+        return request.respond(Response::from_string("not found\n").with_status_code(404));
+    }
+    // The version of the proxy's request, whatever the client speaks: a body for HTTP/1.0 must not
+    // be chunked.
+    let HTTPVersion(major, minor) = *request.http_version();
+    let emitter = ResponseHead::for_version(major, minor).start(request.into_writer())?;
+    let _heartbeat = emitter.spawn_heartbeats(HEARTBEAT)?;
+    stream(&emitter)
+}
+
+/// A running nginx. Dropping it stops it and removes its folder.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Nginx {
+    /// Starts nginx on an address, where port 0 is a free one, and waits until it listens.
+    pub fn start(address: SocketAddr, upstream: SocketAddr) -> io::Result<Nginx> {
+        // nginx takes no port 0. Between finding a free port and nginx taking it somebody else may.
+        let attempts = if address.port() == 0 { 5 } else { 1 };
+        let mut result = Err(ErrorKind::AddrInUse.into());
+        for _ in 0..attempts {
+            let address = TcpListener::bind(address)
+                .and_then(|listener| listener.local_addr())
+                .map_err(|e| {
+                    io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"))
+                })?;
+            result = Nginx::start_on(address, upstream);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn start_on(address: SocketAddr, upstream: SocketAddr) -> io::Result<Nginx> {
+        let folder = TempDir::with_prefix("sse-io-nginx-")?;
+        let configuration = CONFIGURATION
+            .replace("{listen}", &address.to_string())
+            .replace("{upstream}", &upstream.to_string());
+        std::fs::write(folder.path().join("nginx.conf"), configuration)?;
+        let mut nginx = Nginx {
+            process: spawn(&folder)?,
+            address,
+            folder,
+        };
+        nginx.wait_until_it_listens()?;
+        Ok(nginx)
+    }
+
+    /// nginx writes the file with its process id once it has its port.
+    fn wait_until_it_listens(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + START;
+        while !self.folder.path().join("nginx.pid").exists() {
+            if let Some(status) = self.process.try_wait()? {
+                return Err(io::Error::other(format!("nginx did not start: {status}")));
+            }
+            if Instant::now() >= deadline {
+                let message = format!("nginx does not listen on {}", self.address);
+                return Err(io::Error::new(ErrorKind::TimedOut, message));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What makes it stop when called, from any thread.
+    pub fn stopper(&self) -> impl Fn() + Send + 'static {
+        let process = Pid::from_child(&self.process);
+        move || {
+            // It may have stopped by itself: Ctrl-C reaches it, too.
+            let _ = kill_process(process, Signal::TERM);
+        }
+    }
+
+    /// Waits until it has stopped.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.process.wait()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // It is a single process, so nothing is left behind.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts nginx with the configuration in the folder, which it takes relative paths to be in.
+fn spawn(folder: &TempDir) -> io::Result<Child> {
+    // The latter is where Debian has it, which is not on everybody's path.
+    for program in ["nginx", "/usr/sbin/nginx"] {
+        let result = Command::new(program)
+            .arg("-p")
+            .arg(folder.path())
+            .args(["-c", "nginx.conf", "-e", "stderr"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        match result {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => return other,
+        }
+    }
+    Err(io::Error::new(
+        ErrorKind::NotFound,
+        "there is no nginx to start: install it, on Debian as the package `nginx`",
+    ))
+}
