@@ -1,4 +1,4 @@
-//! Server-Sent Events for blocking Rust: over `std::io`, with no dependencies and no unsafe code.
+//! Server-Sent Events for blocking Rust: over `std::io`, with no dependencies, in safe Rust alone.
 //!
 //! For programs without an async runtime: a server on `tiny_http`, rouille or a bare
 //! [`TcpListener`](std::net::TcpListener) that streams events to browsers, a command-line tool that
