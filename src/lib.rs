@@ -47,7 +47,7 @@
 //! # Embedding
 //!
 //! Whatever gives a handler the raw connection will do. The repository has a complete program for
-//! each row, tested end to end with bare sockets, ureq, curl and a browser.
+//! each row, tested end to end.
 //!
 //! | server | how | live | the end is seen | a client that does not read |
 //! |---|---|---|---|---|
@@ -56,12 +56,16 @@
 //! | rouille, `Upgrade` | status 103, then [`ResponseHead::start`] on the socket, in a thread of its own | yes | last chunk, connection reused | its thread waits until the client goes |
 //! | any that pulls a [`Read`](std::io::Read) | [`body::channel`], padded where it holds bytes back | HTTP/1.1 | yes | [`BodyWriter::with_timeout`](body::BodyWriter::with_timeout) |
 //!
-//! With `tiny_http` (and rouille, which is built on it) answer every request on a thread of its own,
-//! and set no-delay through [`tune_listener`](http::tune_listener). On a reused connection, which is
-//! every connection of a browser, the stream opened after 44 ms when head and first block were two
-//! writes and after 0.06 ms in the one write that they are; the first event came after 44 ms without
-//! no-delay and after 0.05 ms with it (medians over loopback, by the load tool in `tests/load`). These
-//! two libraries take header values as ASCII alone: keep ids to ASCII with them.
+//! `tiny_http`, and rouille, which is built on it: answer every request on a thread of its own, or the
+//! second request on a stream's connection holds up everybody. Of connections that come at once some
+//! may wait until another one ends; the `server` example has the line against that. Header values are
+//! ASCII to them: keep ids to ASCII.
+//!
+//! Set no-delay ([`tune_listener`](http::tune_listener) where the socket is out of reach). On a reused
+//! connection, which is every connection of a browser, the stream opened after 44 ms when head and
+//! first block were two writes, and after 0.06 ms in the one write that they are; the first event came
+//! after 44 ms without no-delay and after 0.05 ms with it (medians over loopback, by the load tool in
+//! `tests/load`).
 //!
 //! # Behind a proxy
 //!
@@ -103,8 +107,8 @@
 //! # Limits
 //!
 //! Whatever a peer sends, memory is bounded. An event that costs more than 16 MiB to keep is skipped
-//! and reported as [`EventTooLarge`] ([`Reader::with_max_event_size`] sets another limit and says
-//! what counts), comments are kept only where they are asked for, and memory blown up by one giant is
+//! and reported as [`EventTooLarge`] ([`Parser::with_max_event_size`] says what counts, and sets
+//! another limit), comments are kept only where they are asked for, and memory blown up by one giant is
 //! given back. Time is linear in the bytes, however they are cut into pieces.
 //!
 //! # Errors
