@@ -18,8 +18,9 @@ use crate::sync::ignore_poison;
 /// A pipe that holds at most `capacity` bytes, and at least one: what goes into the writer comes out
 /// of the body.
 ///
-/// Its memory grows as it is used, up to the capacity; nothing is allocated after that. Where one
-/// thread has both ends, a write into a full pipe waits for ever.
+/// Its memory grows as it is used, by doubling, up to the capacity or a little less than twice that;
+/// nothing is allocated afterwards. Where one thread has both ends, a write into a full pipe waits for
+/// ever.
 ///
 /// ```
 /// use std::io::BufReader;

@@ -69,16 +69,15 @@ struct Stream<W: Write> {
 #[derive(Debug)]
 struct Control {
     state: Mutex<State>,
-    /// The stream was closed, or a heartbeat was stopped.
+    /// The stream was closed or has ended, or a heartbeat was stopped.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     closed: bool,
-    /// How many calls of `close` are about to end the stream: those who wait for the end wait for
-    /// them, or they might cut the last chunk off.
-    ending: usize,
+    /// The end was sent, or there is none to send any more.
+    ended: bool,
     /// When a write last ended.
     last_write: Instant,
     /// Buffers not in use.
@@ -94,7 +93,7 @@ impl<W: Write> Emitter<W> {
     pub(crate) fn with_framing(inner: W, framing: Framing) -> Self {
         let state = State {
             closed: false,
-            ending: 0,
+            ended: false,
             last_write: Instant::now(),
             spare: Vec::new(),
         };
@@ -168,10 +167,8 @@ impl<W: Write> Emitter<W> {
     /// Otherwise the stream is ended in this call, and the inner writer dropped: for a chunked
     /// response this writes the last chunk, which may block like any write.
     pub fn close(&self) {
-        let ending = self.stream.control.begin_end();
-        let inner = self.stream.finish_if_closed();
-        drop(ending);
-        drop(inner);
+        self.stream.control.close();
+        drop(self.stream.finish_if_closed());
     }
 
     /// Whether the stream was closed or has failed.
@@ -182,10 +179,8 @@ impl<W: Write> Emitter<W> {
     /// Waits until the stream is closed or has failed, at most for `timeout`; `None` waits without a
     /// limit. Returns whether it is.
     ///
-    /// What [`close`](Emitter::close) itself sends as the end has been sent by then. Where it left that
-    /// to a thread in the middle of a write, that thread may still be at it.
-    ///
     /// A peer that went away is noticed by a write: without events, it takes about two heartbeats.
+    /// What ends the stream may still be on its way: see [`wait_ended`](Emitter::wait_ended).
     ///
     /// ```
     /// use std::time::Duration;
@@ -198,17 +193,31 @@ impl<W: Write> Emitter<W> {
     /// assert!(emitter.wait_closed(None));
     /// ```
     pub fn wait_closed(&self, timeout: Option<Duration>) -> bool {
-        let control = &self.stream.control;
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut state = control.lock();
-        while !state.closed || state.ending > 0 {
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return state.closed;
-            }
-            state = control.wait(state, deadline.map(|deadline| deadline - now));
-        }
-        true
+        self.stream.control.wait_for(timeout, |state| state.closed)
+    }
+
+    /// Waits until the stream has ended: it is closed, its end was sent (or it failed), and nothing
+    /// more will be written. At most for `timeout`; `None` waits without a limit. Returns whether it
+    /// has.
+    ///
+    /// For a handler that shuts the socket down itself, and for a program about to exit: another
+    /// thread that emits, closes or sends a heartbeat may be sending the last chunk as
+    /// [`wait_closed`](Emitter::wait_closed) returns. As long as a peer does not read, a write that it
+    /// blocks blocks this as well.
+    ///
+    /// ```
+    /// use sse_io::{Emitter, Event};
+    ///
+    /// let emitter = Emitter::new(Vec::new());
+    /// let producer = emitter.clone();
+    /// std::thread::spawn(move || {
+    ///     let _ = producer.emit(&Event::new("the last"));
+    ///     producer.close();
+    /// });
+    /// assert!(emitter.wait_ended(None));
+    /// ```
+    pub fn wait_ended(&self, timeout: Option<Duration>) -> bool {
+        self.stream.control.wait_for(timeout, |state| state.ended)
     }
 
     fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
@@ -362,7 +371,9 @@ impl<W: Write> Stream<W> {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
             Err(TryLockError::WouldBlock) => None,
         };
-        writer.map(Writer::finish)
+        let writer = writer?;
+        let _ended = MarkEnded(&self.control);
+        Some(writer.finish())
     }
 }
 
@@ -382,12 +393,12 @@ impl<W: Write> Drop for FinishIfClosed<'_, W> {
     }
 }
 
-/// The stream is being ended.
-struct Ending<'a>(&'a Control);
+/// Notes that the stream has ended, even if the inner writer panicked over it.
+struct MarkEnded<'a>(&'a Control);
 
-impl Drop for Ending<'_> {
+impl Drop for MarkEnded<'_> {
     fn drop(&mut self) {
-        self.0.lock().ending -= 1;
+        self.0.lock().ended = true;
         self.0.changed.notify_all();
     }
 }
@@ -406,6 +417,20 @@ impl Control {
         ignore_poison(self.state.lock())
     }
 
+    /// Waits until it is so, at most for `timeout`; returns whether it is.
+    fn wait_for(&self, timeout: Option<Duration>, is_so: fn(&State) -> bool) -> bool {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.lock();
+        while !is_so(&state) {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return false;
+            }
+            state = self.wait(state, deadline.map(|deadline| deadline - now));
+        }
+        true
+    }
+
     /// Waits for a change, or for as long as `timeout`.
     fn wait<'s>(
         &self,
@@ -421,14 +446,6 @@ impl Control {
     fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
-    }
-
-    /// Closes the stream; those who wait for that are woken once the guard is dropped.
-    fn begin_end(&self) -> Ending<'_> {
-        let mut state = self.lock();
-        state.closed = true;
-        state.ending += 1;
-        Ending(self)
     }
 
     /// An empty frame buffer, while the stream is open.

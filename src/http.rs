@@ -121,7 +121,7 @@ impl ResponseHead {
         let vary = match self.get("Vary") {
             _ if origin == "*" => None,
             None => Some("Origin".to_owned()),
-            Some(fields) if lists(fields, "Origin") => None,
+            Some(fields) if lists(fields, "Origin") || lists(fields, "*") => None,
             Some(fields) => Some(format!("{fields}, Origin")),
         };
         let head = self.with_header("Access-Control-Allow-Origin", origin);
@@ -353,12 +353,11 @@ fn push_header(name: &str, value: &str, head: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a comma-separated list has this name, or `*`, which is all of them.
+/// Whether a comma-separated list has this name.
 fn lists(names: &str, name: &str) -> bool {
     names
         .split(',')
-        .map(str::trim)
-        .any(|other| other == "*" || other.eq_ignore_ascii_case(name))
+        .any(|other| other.trim().eq_ignore_ascii_case(name))
 }
 
 fn invalid(message: String) -> io::Error {

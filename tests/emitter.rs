@@ -340,6 +340,149 @@ fn a_panic_in_the_inner_write_or_flush_is_the_end_too() {
 }
 
 #[test]
+fn a_stream_has_ended_once_its_last_chunk_is_out() {
+    let record = Record::new();
+    let (writer, gate) = gated(record.writer());
+    let emitter = ResponseHead::new().start(writer).unwrap();
+    assert!(!emitter.wait_ended(Some(Duration::ZERO)));
+    gate.shut();
+    let closer = thread::spawn({
+        let emitter = emitter.clone();
+        move || emitter.close()
+    });
+    gate.wait_blocked();
+
+    // In the middle of the last chunk: closed, and not ended.
+    assert!(emitter.wait_closed(None));
+    assert!(!emitter.wait_ended(Some(Duration::from_millis(1))));
+    let waiter = thread::spawn({
+        let (emitter, record) = (emitter.clone(), record.clone());
+        move || {
+            assert!(emitter.wait_ended(None));
+            record.bytes()
+        }
+    });
+    gate.open();
+    let seen = within(DEADLINE, move || waiter.join().unwrap());
+    assert!(seen.ends_with(b"0\r\n\r\n"));
+    closer.join().unwrap();
+}
+
+#[test]
+fn a_stream_has_ended_after_a_failed_write_too() {
+    for fault in [Fault::Call(2, ErrorKind::ConnectionReset), Fault::Panic(2)] {
+        let record = Record::new();
+        let emitter = ResponseHead::new()
+            .start(record.writer().with_fault(fault))
+            .unwrap();
+        let _ = catch_unwind(AssertUnwindSafe(|| emitter.emit(&Event::new("x"))));
+        assert!(emitter.wait_ended(Some(DEADLINE)), "{fault:?}");
+    }
+}
+
+/// 64 threads that emit, heartbeats as fast as they go, threads that close, and a client that stays,
+/// goes or makes the writer panic: frames stay whole and everybody comes back.
+#[test]
+fn a_stream_under_contention_ends_once_and_in_order() {
+    const THREADS: usize = 64;
+    let faults = [
+        None,
+        Some(Fault::Bytes(3_000, ErrorKind::BrokenPipe)),
+        Some(Fault::Panic(90)),
+        None,
+    ];
+    for (round, fault) in faults.into_iter().cycle().take(12).enumerate() {
+        let record = Record::new();
+        let writer = match fault {
+            Some(fault) => record.writer().with_fault(fault),
+            None => record.writer(),
+        };
+        let emitter = ResponseHead::new().start(writer).unwrap();
+        let beats = [(); 2].map(|()| emitter.spawn_heartbeats(Duration::from_micros(50)).unwrap());
+        let barrier = Arc::new(Barrier::new(THREADS + 2));
+        let together = |work: Box<dyn FnOnce(&Emitter<_>) + Send>| {
+            let (emitter, barrier) = (emitter.clone(), Arc::clone(&barrier));
+            thread::spawn(move || {
+                barrier.wait();
+                work(&emitter);
+            })
+        };
+        let mut threads = Vec::new();
+        for thread in 0..THREADS {
+            threads.push(together(Box::new(move |emitter| {
+                for n in 0.. {
+                    let event = Event::new(format!("{thread}\n{n}"));
+                    if emitter.emit(&event).is_err() {
+                        break;
+                    }
+                }
+            })));
+        }
+        for _ in 0..2 {
+            let record = record.clone();
+            threads.push(together(Box::new(move |emitter| {
+                while record.bytes().len() < 20_000 && !emitter.is_closed() {
+                    thread::yield_now();
+                }
+                emitter.close();
+            })));
+        }
+        let waiting = emitter.clone();
+        within(DEADLINE, move || assert!(waiting.wait_ended(None)));
+        let wire = record.bytes();
+        let joined = within(DEADLINE, move || {
+            threads
+                .into_iter()
+                .map(thread::JoinHandle::join)
+                .filter(Result::is_err)
+                .count()
+        });
+        // Only the thread that met the panic has panicked with it, if it was not a heartbeat.
+        let panics = usize::from(matches!(fault, Some(Fault::Panic(_))));
+        assert!(joined <= panics, "round {round}");
+        for beat in beats {
+            let _ = within(DEADLINE, move || beat.join());
+        }
+        drop(emitter);
+        assert!(
+            record.bytes() == wire,
+            "nothing comes behind the end: round {round}"
+        );
+        assert_eq!(record.drops(), 1, "round {round}");
+        assert_eq!(
+            wire.ends_with(b"0\r\n\r\n"),
+            fault.is_none(),
+            "round {round}"
+        );
+        if fault.is_none() {
+            whole_frames(&wire);
+        }
+    }
+}
+
+/// Checks that a chunked response is whole and that each chunk is one frame.
+fn whole_frames(wire: &[u8]) {
+    let text = std::str::from_utf8(wire).unwrap();
+    let (_, mut rest) = text.split_once("\r\n\r\n").unwrap();
+    loop {
+        let (size, behind) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let frame = &behind[..size];
+        assert_eq!(&behind[size..size + 2], "\r\n");
+        rest = &behind[size + 2..];
+        if size == 0 {
+            break;
+        }
+        let event = frame.starts_with("data: ") && frame.matches("data: ").count() == 2;
+        assert!(
+            frame == ":\n\n" || event && frame.ends_with("\n\n"),
+            "{frame:?}"
+        );
+    }
+    assert_eq!(rest, "");
+}
+
+#[test]
 fn close_does_not_wait_for_a_write_that_is_stuck() {
     let record = Record::new();
     let (writer, gate) = gated(record.writer());

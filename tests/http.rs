@@ -573,6 +573,7 @@ fn a_connection_that_stays_open_is_refused_where_it_is_the_end_of_the_body() {
         "a body that is not chunked ends with the connection: close it"
     );
     assert!(out.is_empty());
+    assert!(head("*").start(&mut out).is_err());
     head("Foo, Close").start(&mut out).unwrap();
     assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }

@@ -434,15 +434,11 @@ fn closing_every_emitter_shuts_down_in_order() {
     within(DEADLINE, || {
         for server in SERVERS {
             let (register, emitters) = mpsc::channel::<Emitter>();
-            let (closing, closed) = mpsc::channel::<()>();
-            let closed = Mutex::new(closed);
             let address = server.start(DEADLINE, move |head, connection| {
                 let emitter = head.start(connection)?;
                 register.send(emitter.clone()).expect("a test that waits");
-                emitter.wait_closed(None);
-                // It is closed, but whoever did that may not have written its end yet: the socket
-                // must stay until then.
-                let _ = closed.lock().expect("no panic").recv();
+                // The socket goes with this handler, and must stay until the end is sent.
+                emitter.wait_ended(None);
                 Ok(())
             });
             let clients: [Client; 4] = [socket_1_0, socket_1_1, socket_1_1, ureq];
@@ -464,7 +460,6 @@ fn closing_every_emitter_shuts_down_in_order() {
                 .iter()
                 .take(clients.len())
                 .for_each(|emitter| emitter.close());
-            drop(closing);
             for client in clients {
                 assert_eq!(client.join().expect("a client"), whole(&[]), "{server:?}");
             }
