@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use sse_io::{Emitter, ResponseHead, http};
 use tempfile::TempDir;
-use tiny_http::{HTTPVersion, Request, Response, Server};
+use tiny_http::{HTTPVersion, Method, Request, Server};
 
 /// The locations that lead to the stream, and what is special about each.
 pub const LOCATIONS: &[(&str, &str)] = &[
@@ -33,10 +33,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const START: Duration = Duration::from_secs(10);
 
 /// Serves a stream at `/events`, on a free port of the loopback address, for as long as the process
-/// lives. `stream` emits the events of one client.
+/// lives. `stream` emits the events of one client, those after the id that it has, which is 0 at first.
 pub fn serve<F>(stream: F) -> io::Result<SocketAddr>
 where
-    F: Fn(&Emitter) -> io::Result<()> + Send + Sync + 'static,
+    F: Fn(&Emitter, u64) -> io::Result<()> + Send + Sync + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -53,16 +53,45 @@ where
     Ok(address)
 }
 
-fn answer(request: Request, stream: impl Fn(&Emitter) -> io::Result<()>) -> io::Result<()> {
-    if request.url() != "/events" {
-        return request.respond(Response::from_string("not found\n").with_status_code(404));
+fn answer(request: Request, stream: impl Fn(&Emitter, u64) -> io::Result<()>) -> io::Result<()> {
+    let path = request.url().split('?').next().unwrap_or_default();
+    if path != "/events" {
+        return head(&request).refuse(404, request.into_writer());
     }
-    // The version of the proxy's request, whatever the client speaks: a body for HTTP/1.0 must not
-    // be chunked.
+    // The pages of any site may read these events.
+    let head = head(&request).with_cors("*");
+    let acceptable = http::accepts_event_stream(header(&request, "Accept"));
+    match request.method() {
+        Method::Get | Method::Head if !acceptable => head.refuse(406, request.into_writer()),
+        Method::Get => {
+            // nginx passes both on, the header and the query.
+            let last = http::last_event_id(header(&request, "Last-Event-ID"), request.url())
+                .and_then(|id| id.parse().ok())
+                .unwrap_or(0);
+            let emitter = head.start(request.into_writer())?;
+            let _heartbeat = emitter.spawn_heartbeats(HEARTBEAT)?;
+            stream(&emitter, last)
+        }
+        Method::Head => head.answer_head(request.into_writer()),
+        method => {
+            let status = if *method == Method::Options { 204 } else { 405 };
+            head.with_header("Allow", "GET, HEAD, OPTIONS")
+                .with_header("Access-Control-Allow-Headers", "Last-Event-ID")
+                .refuse(status, request.into_writer())
+        }
+    }
+}
+
+/// The head of a response, in the version of HTTP that the proxy speaks, whatever the client does: a
+/// body for HTTP/1.0 must not be chunked.
+fn head(request: &Request) -> ResponseHead {
     let HTTPVersion(major, minor) = *request.http_version();
-    let emitter = ResponseHead::for_version(major, minor).start(request.into_writer())?;
-    let _heartbeat = emitter.spawn_heartbeats(HEARTBEAT)?;
-    stream(&emitter)
+    ResponseHead::for_version(major, minor)
+}
+
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    let header = request.headers().iter().find(|h| h.field.equiv(name))?;
+    Some(header.value.as_str())
 }
 
 /// A running nginx. Dropping it stops it and removes its folder.

@@ -28,9 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// One tick a second, for as long as the client stays.
-fn tick(emitter: &Emitter) -> io::Result<()> {
-    for tick in 1.. {
+/// One tick a second after the last one that the client has, for as long as it stays.
+fn tick(emitter: &Emitter, last: u64) -> io::Result<()> {
+    for tick in last.saturating_add(1)..=u64::MAX {
         emitter.emit(&Event::new(format!("tick {tick}")).with_id(tick.to_string()))?;
         if emitter.wait_closed(Some(Duration::from_secs(1))) {
             break;

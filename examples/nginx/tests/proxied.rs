@@ -59,7 +59,7 @@ fn proxy(upstream: SocketAddr) -> Nginx {
 fn in_lock_step() -> (mpsc::Sender<()>, SocketAddr) {
     let (report, reports) = mpsc::channel();
     let reports = Mutex::new(reports);
-    let upstream = serve(move |emitter| {
+    let upstream = serve(move |emitter, _| {
         for number in 1..=EVENTS {
             let reports = reports.lock().expect("one stream at a time");
             reports.recv_timeout(DEADLINE).map_err(io::Error::other)?;
@@ -160,7 +160,7 @@ fn with_the_header_ignored_nothing_arrives_before_the_end() {
     let (finish, finished) = mpsc::channel::<()>();
     let finished = Mutex::new(finished);
     let (started, start) = mpsc::channel();
-    let upstream = serve(move |emitter: &Emitter| {
+    let upstream = serve(move |emitter: &Emitter, _| {
         for number in 1..=EVENTS {
             emitter.emit(&Event::new(number.to_string()))?;
         }
@@ -188,6 +188,70 @@ fn with_the_header_ignored_nothing_arrives_before_the_end() {
         .into_iter()
         .collect::<Result<Vec<_>, _>>();
     assert_eq!(events.expect("events").len(), EVENTS as usize);
+}
+
+/// Sends a request to the location with nothing set; the head of the response comes back, in lower
+/// case, and what is behind it.
+fn request(nginx: &Nginx, method: &str, target: &str, headers: &str) -> (String, impl BufRead) {
+    let mut connection = TcpStream::connect(nginx.address()).expect("a connection");
+    connection
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a time-out");
+    let request =
+        format!("{method} {target} HTTP/1.1\r\nHost: nginx\r\nConnection: close\r\n{headers}\r\n");
+    connection.write_all(request.as_bytes()).expect("a request");
+    let mut reader = BufReader::new(connection);
+    let head = read_head(&mut reader).expect("a head");
+    (head.to_ascii_lowercase(), reader)
+}
+
+#[test]
+fn what_is_not_a_get_that_takes_the_stream_gets_a_head_alone() {
+    let upstream = serve(|_, _| Ok(()));
+    let nginx = proxy(upstream.expect("an upstream"));
+    let answers = |method, headers, status: &str, wanted: &[&str]| {
+        let (head, mut rest) = request(&nginx, method, "/events?topic=news", headers);
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        for line in [&["access-control-allow-origin: *"], wanted].concat() {
+            assert!(head.contains(&format!("\r\n{line}\r\n")), "{head}");
+        }
+        let mut body = Vec::new();
+        rest.read_to_end(&mut body).expect("an end");
+        assert_eq!(body, b"", "{head}");
+    };
+    let stream = ["content-type: text/event-stream", "cache-control: no-cache"];
+    answers("HEAD", "", "200", &stream);
+    answers("HEAD", "Accept: application/json\r\n", "406", &[]);
+    answers("GET", "Accept: application/json\r\n", "406", &[]);
+    let others = [
+        "allow: get, head, options",
+        "access-control-allow-headers: last-event-id",
+    ];
+    answers("OPTIONS", "", "204", &others);
+    answers("POST", "Content-Length: 0\r\n", "405", &others);
+}
+
+#[test]
+fn the_upstream_is_told_the_last_id() {
+    let upstream = serve(|emitter, last| emitter.emit(&Event::new(last.to_string())).map(drop));
+    let nginx = proxy(upstream.expect("an upstream"));
+    let told = |target, header| {
+        let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE));
+        let agent = ureq::Agent::new_with_config(config.build());
+        let mut request = agent.get(format!("http://{}{target}", nginx.address()));
+        if let Some(id) = header {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = request.call().expect("a response");
+        let mut reader = Reader::new(BufReader::new(response.into_body().into_reader()));
+        let event = reader.read_event().expect("an event").expect("no end");
+        event.data.into_owned()
+    };
+    assert_eq!(told("/events", None), "0");
+    assert_eq!(told("/events", Some("7")), "7");
+    assert_eq!(told("/events?lastEventId=8", None), "8");
+    assert_eq!(told("/events?lastEventId=8", Some("7")), "7");
+    assert_eq!(told("/events", Some("x")), "0");
 }
 
 /// Stopped when dropped.
@@ -222,6 +286,9 @@ fn the_program_serves_every_location_and_stops_nginx_with_itself() {
         let event = reader.read_event().expect("an event").expect("no end");
         assert_eq!(event.data, "tick 1");
     }
+    let mut reader = ureq(address, "/events?lastEventId=41");
+    let event = reader.read_event().expect("an event").expect("no end");
+    assert_eq!(event.data, "tick 42");
     kill_process(Pid::from_child(&program.0), Signal::TERM).expect("it runs");
     assert!(program.0.wait().expect("an end").success());
     assert!(TcpStream::connect(address).is_err(), "nginx has stopped");
