@@ -37,6 +37,9 @@ use clock::Ticks;
 /// gets no chunks, one of HTTP/1.0, rouille collects the whole of it in memory.
 pub const PADDED_TICKS: usize = 600;
 
+/// The pages of any site may read these events.
+const CORS: (&str, &str) = ("Access-Control-Allow-Origin", "*");
+
 /// Answers requests.
 #[derive(Debug)]
 pub struct App {
@@ -63,18 +66,52 @@ impl App {
     /// connection to be closed, as nginx does by default. `proxy_http_version 1.1` together with
     /// `proxy_set_header Connection ""` makes nginx take that for the response, up to 1.22 at least.
     pub fn answer(&self, request: &Request) -> Response {
-        let serve = match (request.method(), request.url().as_str()) {
-            ("GET", "/events") => live,
-            ("GET", "/events-padded") => padded,
+        let serve = match request.url().as_str() {
+            "/events" => live,
+            "/events-padded" => padded,
             _ => return Response::empty_404(),
         };
+        let acceptable = http::accepts_event_stream(request.header("Accept"));
+        match request.method() {
+            "GET" | "HEAD" if !acceptable => refuse(406),
+            "GET" => self.stream(request, serve),
+            "HEAD" => Response {
+                status_code: 200,
+                headers: headers(),
+                // Of no known length, as the stream is: none is sent, and no body either.
+                data: ResponseBody::from_reader(io::empty()),
+                upgrade: None,
+            },
+            method => refuse(if method == "OPTIONS" { 204 } else { 405 })
+                .with_additional_header("Allow", "GET, HEAD, OPTIONS")
+                .with_additional_header("Access-Control-Allow-Headers", "Last-Event-ID"),
+        }
+    }
+
+    fn stream(&self, request: &Request, serve: Serve) -> Response {
         let Some(place) = Place::take(&self.places) else {
-            let busy = Response::text("too many streams\n").with_status_code(503);
-            return busy.with_additional_header("Retry-After", "5");
+            return refuse(503).with_additional_header("Retry-After", "5");
         };
-        let last = request.header("Last-Event-ID");
+        let last = http::last_event_id(request.header("Last-Event-ID"), request.raw_url());
         let ticks = Ticks::after(last.and_then(|id| id.parse().ok()), &self.clock);
         serve(request, ticks, place)
+    }
+}
+
+/// One of the two ways.
+type Serve = fn(&Request, Ticks, Place) -> Response;
+
+/// A status instead of a stream.
+fn refuse(status: u16) -> Response {
+    let (name, value) = CORS;
+    Response {
+        status_code: status,
+        headers: vec![
+            ("Cache-Control".into(), "no-cache".into()),
+            (name.into(), value.into()),
+        ],
+        data: ResponseBody::empty(),
+        upgrade: None,
     }
 }
 
@@ -118,7 +155,7 @@ impl Upgrade for Live {
         let chunked = self.chunked;
         spawn(place, move || {
             let emitter = if chunked {
-                ResponseHead::new().start(socket)?
+                ResponseHead::new().with_cors(CORS.1).start(socket)?
             } else {
                 Emitter::new(socket)
             };
@@ -172,7 +209,7 @@ fn spawn(place: Place, stream: impl FnOnce() -> io::Result<()> + Send + 'static)
 
 fn headers() -> Vec<(Cow<'static, str>, Cow<'static, str>)> {
     let header = |&(name, value): &(&'static str, &'static str)| (name.into(), value.into());
-    http::HEADERS.iter().map(header).collect()
+    http::HEADERS.iter().chain([&CORS]).map(header).collect()
 }
 
 /// The places for streams.

@@ -137,6 +137,7 @@ fn socket_client(address: SocketAddr, line: String, headers: &'static str) -> Re
         assert!(head[0].ends_with(" 200 ok"), "{head:?}");
         assert!(head.contains(&"content-type: text/event-stream".to_owned()));
         assert!(head.contains(&"x-accel-buffering: no".to_owned()));
+        assert!(head.contains(&"access-control-allow-origin: *".to_owned()));
         report(Body::new(&head, &mut connection), &reports);
         if headers.is_empty() {
             let head = request(&mut connection, "GET /nothing HTTP/1.1", "");
@@ -240,15 +241,14 @@ fn ureq_sees_all_at_once() {
     }
 }
 
-/// The ids that a client is told at once which sends this as the last one it has, at tick 150.
-fn told(path: &str, last: &str) -> Vec<u64> {
+/// The ids that a client is told at once which sends these headers, at tick 150.
+fn told(target: &str, headers: &str) -> Vec<u64> {
     let (address, clock) = serve(10);
     for _ in 0..150 {
         clock.advance();
     }
     let mut connection = connect(address);
-    let headers = format!("Last-Event-ID: {last}\r\n");
-    let head = request(&mut connection, &format!("GET {path} HTTP/1.1"), &headers);
+    let head = request(&mut connection, &format!("GET {target} HTTP/1.1"), headers);
     clock.stop();
     let mut reader = Reader::new(BufReader::new(Body::new(&head, &mut connection)));
     let events = reader.events();
@@ -260,13 +260,18 @@ fn told(path: &str, last: &str) -> Vec<u64> {
 #[test]
 fn a_client_that_comes_back_is_told_what_it_missed() {
     for path in PATHS {
-        assert_eq!(told(path, "147"), [148, 149, 150]);
+        let in_header = |last| told(path, &format!("Last-Event-ID: {last}\r\n"));
+        assert_eq!(in_header("147"), [148, 149, 150]);
         let newest: Vec<u64> = (51..=150).collect();
-        assert_eq!(told(path, "3"), newest, "no more than so many");
+        assert_eq!(in_header("3"), newest, "no more than so many");
         // Up to date, or of another clock, or no number at all: those from now on.
         for last in ["150", "151", "-1", "x", "", "18446744073709551616"] {
-            assert!(told(path, last).is_empty(), "{last:?}");
+            assert!(in_header(last).is_empty(), "{last:?}");
         }
+        // For clients that cannot set the header, which decides where there is one.
+        let target = format!("{path}?topic=news&lastEventId=%3147");
+        assert_eq!(told(&target, ""), [148, 149, 150]);
+        assert_eq!(told(&target, "Last-Event-ID: 149\r\n"), [150]);
     }
 }
 
@@ -287,9 +292,42 @@ fn a_padded_stream_ends_after_a_while() {
 #[test]
 fn everything_else_is_not_found() {
     let (address, _clock) = serve(10);
-    for line in ["GET /", "GET /events/1", "POST /events", "HEAD /events"] {
+    for line in ["GET /", "GET /events/1", "POST /", "HEAD /event"] {
         let head = request(&mut connect(address), &format!("{line} HTTP/1.1"), "");
         assert!(head[0].contains(" 404 "), "{line}: {head:?}");
+    }
+}
+
+#[test]
+fn what_is_not_a_get_that_takes_the_stream_gets_a_head_alone() {
+    const JSON: &str = "Accept: application/json\r\n";
+    const STREAM: &[&str] = &["content-type: text/event-stream", "cache-control: no-cache"];
+    const OTHERS: &[&str] = &[
+        "allow: get, head, options",
+        "access-control-allow-headers: last-event-id",
+    ];
+    // None of these takes a place.
+    let (address, _clock) = serve(0);
+    for path in PATHS {
+        for (method, headers, status, wanted) in [
+            ("HEAD", "", "200", STREAM),
+            ("HEAD", JSON, "406", &[]),
+            ("GET", JSON, "406", &[]),
+            ("OPTIONS", "", "204", OTHERS),
+            ("POST", "Content-Length: 0\r\n", "405", OTHERS),
+        ] {
+            let mut connection = connect(address);
+            let line = format!("{method} {path}?topic=news HTTP/1.1");
+            let headers = format!("Connection: close\r\n{headers}");
+            let head = request(&mut connection, &line, &headers);
+            assert!(head[0].contains(&format!(" {status} ")), "{line}: {head:?}");
+            for wanted in [&["access-control-allow-origin: *"], wanted].concat() {
+                assert!(head.iter().any(|h| h == wanted), "{line}: {head:?}");
+            }
+            let mut body = Vec::new();
+            connection.read_to_end(&mut body).expect("an end");
+            assert_eq!(body, b"", "{line}: {head:?}");
+        }
     }
 }
 
@@ -303,6 +341,8 @@ fn streams_are_limited_and_the_place_of_a_client_that_left_is_free_again() {
         let head = request(&mut connect(address), &line, "");
         assert!(head[0].contains(" 503 "), "{head:?}");
         assert!(head.contains(&"retry-after: 5".to_owned()), "{head:?}");
+        let cors = "access-control-allow-origin: *".to_owned();
+        assert!(head.contains(&cors), "{head:?}");
         drop(first);
         let start = Instant::now();
         loop {
