@@ -353,8 +353,9 @@ pub fn play() -> io::Result<HashMap<String, Record>> {
     let played = records.wait_for("(all)", |all| {
         !all.reports.is_empty() || !all.errors.is_empty()
     });
-    drop(browser);
+    // Before the browser goes: the connections that it takes along would count as errors.
     let by_name = records.lock().clone();
+    drop(browser);
     match played {
         Err(error) => Err(io::Error::other(format!("{error}; so far: {by_name:#?}"))),
         Ok(()) => Ok(by_name),
@@ -405,10 +406,12 @@ fn answer(mut request: Request, sockets: &str, records: &Records) -> io::Result<
 fn answer_socket(connection: TcpStream, records: &Records) -> io::Result<()> {
     connection.set_nodelay(true)?;
     connection.set_read_timeout(Some(DEADLINE))?;
-    let mut lines = BufReader::new((&connection).take(64 << 10)).lines();
-    let Some(request) = lines.next().transpose()? else {
+    let mut reader = BufReader::new((&connection).take(64 << 10));
+    if reader.fill_buf().map_or(true, <[u8]>::is_empty) {
         return Ok(()); // a connection that the browser opened in advance, and did not need
-    };
+    }
+    let mut lines = reader.lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
     let mut last_event_id = None;
     for line in lines {
         let line = line?;

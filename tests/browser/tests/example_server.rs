@@ -51,7 +51,8 @@ impl Drop for Server {
     }
 }
 
-/// Resolves with the page's state and its table, newest row first, once that has three rows.
+/// Resolves with the page's state and its table, newest row first, once that has three rows: all of
+/// one moment, by which there may be more.
 const THREE_ROWS: &str = r##"
 new Promise(resolve => {
   const look = () => {
@@ -75,8 +76,10 @@ fn the_page_of_the_example_opens_and_ticks() {
     browser.open(&server.url).expect("the page opens");
     let page = browser.evaluate(THREE_ROWS).expect("three rows");
     assert_eq!(page["state"], "open", "{page}");
-    assert_eq!(page["text"], "open, 3 events", "{page}");
     let rows = page["rows"].as_array().expect("rows");
+    let n = rows.len();
+    assert!(n >= 3, "{page}");
+    assert_eq!(page["text"], format!("open, {n} events"), "{page}");
     for (row, tick) in rows.iter().rev().zip(1..) {
         let tick = ["tick".to_owned(), tick.to_string(), format!("tick {tick}")];
         assert_eq!(*row, serde_json::json!(tick), "{page}");
