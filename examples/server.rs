@@ -1,6 +1,11 @@
 //! cargo run --example server [-- ADDRESS]
 //!
 //! A live event stream on `tiny_http`, and a page that shows it. Port 0 picks a free port.
+//!
+//! Not for the open internet by itself: `tiny_http` limits neither the connections nor the time that
+//! a request takes, and a few hundred clients that connect and say nothing end it for everybody (see
+//! `MAX_STREAMS`). Put a proxy in front that limits both, or start from the example `std_tcp`, which
+//! does so itself.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -16,12 +21,21 @@ use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 const PAGE: &str = include_str!("server.html");
 
-/// How many streams there are at most. Each holds a thread and a socket, and a server that runs out
-/// of sockets cannot accept connections any more.
+/// How many streams there are at most. Each holds a thread and a connection, for which `tiny_http`
+/// 0.12 opens two file descriptors; where there are none left (many systems give a process 1024), its
+/// accept thread panics or ends, and no client is accepted any more.
+///
+/// This counts streams and not connections, because a connection is not seen here before its request
+/// is complete. `tiny_http` has no time limit for that: a client that says nothing holds a thread and
+/// two descriptors for as long as it likes, and one that announces a body and does not send it holds
+/// its handler as well, in `into_writer`. Only a proxy in front can limit those.
 const MAX_STREAMS: usize = 400;
 
 /// How long a client may leave a full connection unread before its thread is taken back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a request may be held up by a queue of new connections that is full.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let address = std::env::args().nth(1);
@@ -61,7 +75,7 @@ pub fn serve(server: &Server, max_streams: usize) {
             // Of connections that come at once, tiny_http 0.12 may leave some in the queue of its
             // workers until another worker is done, which takes as long as a stream. This connection
             // is done at once, and its worker looks into the queue.
-            let _ = address.map(TcpStream::connect);
+            let _ = address.map(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT));
             if let Err(error) = answer(request, &streams) {
                 eprintln!("{error}");
             }
@@ -93,7 +107,7 @@ fn answer(request: Request, streams: &Arc<Places>) -> io::Result<()> {
 fn events(request: Request, places: &Arc<Places>) -> io::Result<()> {
     // The pages of any site may read these events.
     let head = head(&request).with_cors("*");
-    let acceptable = http::accepts_event_stream(header(&request, "Accept"));
+    let acceptable = http::accepts_event_stream(list(&request, "Accept").as_deref());
     match request.method() {
         Method::Get | Method::Head if !acceptable => head.refuse(406, request.into_writer()),
         Method::Get => stream(request, head, places),
@@ -147,6 +161,13 @@ fn head(request: &Request) -> ResponseHead {
 fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
     let header = request.headers().iter().find(|h| h.field.equiv(name))?;
     Some(header.value.as_str())
+}
+
+/// The values of all headers of this name, which are one list (RFC 9110, 5.3).
+fn list(request: &Request, name: &'static str) -> Option<String> {
+    let headers = request.headers().iter().filter(|h| h.field.equiv(name));
+    let values: Vec<&str> = headers.map(|h| h.value.as_str()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 /// Says it to whoever may still be reading our output.

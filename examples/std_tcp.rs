@@ -65,8 +65,7 @@ pub fn answer(request: &Request, connection: &TcpStream) -> io::Result<()> {
     }
     // The pages of any site may read these events.
     let head = request.head().with_cors("*");
-    let accept = request.header("Accept").map(String::from_utf8_lossy);
-    let acceptable = http::accepts_event_stream(accept.as_deref());
+    let acceptable = http::accepts_event_stream(request.list("Accept").as_deref());
     match request.method.as_str() {
         "GET" | "HEAD" if !acceptable => head.refuse(406, connection),
         "GET" => ticks(request, head, connection),
@@ -223,27 +222,53 @@ impl Request {
             .map(|(_, value)| value.as_slice())
     }
 
+    /// The values of all headers of this name, which are one list (RFC 9110, 5.3).
+    pub fn list(&self, name: &str) -> Option<String> {
+        let values: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| String::from_utf8_lossy(value))
+            .collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
     fn read(connection: &TcpStream, deadline: Instant) -> Result<Request, Unread> {
         let mut head = Vec::new();
         let mut piece = [0; 4096];
-        let end = loop {
+        // Where the head starts, and where the line does that is not complete yet.
+        let (mut start, mut line) = (0, 0);
+        loop {
             let count = match read_until(connection, &mut piece, deadline) {
                 Ok(0) => return Err(Unread::Failed(ErrorKind::UnexpectedEof.into())),
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::TimedOut => return Err(Unread::Refused(408)),
                 Err(e) => return Err(Unread::Failed(e)),
             };
-            // The end may be torn over two reads: three bytes of it were there before.
-            let start = head.len().saturating_sub(3);
+            let seen = head.len();
             head.extend_from_slice(&piece[..count]);
-            let end = head[start..].windows(4).position(|w| w == b"\r\n\r\n");
-            match end.map(|at| start + at) {
-                Some(end) if end <= MAX_HEAD => break end,
-                None if head.len() <= MAX_HEAD => {}
-                _ => return Err(Unread::Refused(431)),
+            for at in seen..head.len().min(MAX_HEAD) {
+                if head[at] != b'\n' {
+                    continue;
+                }
+                match &head[line..at] {
+                    // Some clients end the body of the request before with a line too many (RFC
+                    // 9112, 2.2).
+                    b"\r" if line == start => start = at + 1,
+                    b"\r" => {
+                        return Request::parse(&head[start..line - 2]).map_err(Unread::Refused);
+                    }
+                    [.., b'\r'] => {}
+                    // A bare LF ends no line here. Who sends one sends no other end, and would wait
+                    // for an answer.
+                    _ => return Err(Unread::Refused(400)),
+                }
+                line = at + 1;
             }
-        };
-        Request::parse(&head[..end]).map_err(Unread::Refused)
+            if head.len() >= MAX_HEAD {
+                return Err(Unread::Refused(431));
+            }
+        }
     }
 
     /// Understands a head (RFC 9112, 3 and 5), or says with which status to refuse it.
@@ -276,7 +301,7 @@ impl Request {
         }
         let request = Request {
             method: method.to_owned(),
-            target: target.to_owned(),
+            target: path_and_query(target),
             minor,
             headers,
         };
@@ -284,6 +309,20 @@ impl Request {
             None if minor == 1 => Err(400),
             _ => Ok(request),
         }
+    }
+}
+
+/// What a target asks of this server. A client that takes it for a proxy puts scheme and host before
+/// that (RFC 9112, 3.2.2).
+fn path_and_query(target: &str) -> String {
+    let is_http = |scheme: &str| ["http", "https"].contains(&&*scheme.to_ascii_lowercase());
+    match target.split_once("://") {
+        Some((scheme, rest)) if is_http(scheme) => {
+            let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+            let root = if path.starts_with('/') { "" } else { "/" };
+            format!("{root}{path}")
+        }
+        _ => target.to_owned(),
     }
 }
 

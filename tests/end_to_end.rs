@@ -13,7 +13,7 @@ mod std_tcp;
 #[path = "../examples/tail.rs"]
 mod tail;
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -267,7 +267,7 @@ fn every_method_is_answered_rightly() {
     const ALLOW: &str = "Allow: GET, HEAD, OPTIONS";
     const CORS: &str = "Access-Control-Allow-Origin: *";
     const STREAM: &str = "Content-Type: text/event-stream";
-    let rows: [(&str, &str, &str, &[&str]); 10] = [
+    let rows: [(&str, &str, &str, &[&str]); 12] = [
         ("HEAD /events", "", "200 OK", &[STREAM, CORS]),
         (
             "HEAD /events",
@@ -278,6 +278,19 @@ fn every_method_is_answered_rightly() {
         (
             "HEAD /events",
             "Accept: text/html\r\n",
+            "406 Not Acceptable",
+            &[CORS],
+        ),
+        // Several lines are one list.
+        (
+            "HEAD /events",
+            "Accept: text/html\r\nAccept: text/event-stream\r\n",
+            "200 OK",
+            &[STREAM, CORS],
+        ),
+        (
+            "GET /events",
+            "Accept: */*\r\naccept: text/event-stream;q=0\r\n",
             "406 Not Acceptable",
             &[CORS],
         ),
@@ -332,8 +345,20 @@ fn std_tcp_refuses_what_is_no_request() {
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
         "x".repeat(1 << 20)
     );
-    let rows: [(&[u8], &str); 16] = [
-        (b"\r\n\r\n", "400 Bad Request"),
+    let blank = "\r\n".repeat(1 << 14);
+    let rows: [(&[u8], &str); 25] = [
+        // A bare LF ends no line, and is refused before the head is complete.
+        (b"\n", "400 Bad Request"),
+        (b"\r\n\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\nHost: x\n\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\n", "400 Bad Request"),
+        (b"\r\r\n\r\n", "400 Bad Request"),
+        // Empty lines are before a request that is still to come, within the limits of a head.
+        (b"\r\n\r\n", "408 Request Timeout"),
+        (blank.as_bytes(), "431 Request Header Fields Too Large"),
+        (b"G\r\n\r\n", "400 Bad Request"),
         (b"GET\r\n\r\n", "400 Bad Request"),
         (b"GET /\r\n\r\n", "400 Bad Request"),
         (b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
@@ -409,6 +434,48 @@ fn std_tcp_takes_a_head_however_it_is_torn() {
         .concat();
         let answer = server.answer(&post);
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    });
+}
+
+#[test]
+fn std_tcp_takes_what_is_before_and_around_a_path() {
+    let long = |length| format!("/{}", "x".repeat(length));
+    // 16384 bytes with the rest of the head.
+    let (longest, too_long) = (long(16352), long(16353));
+    let rows = [
+        ("", "/events", "200 OK"),
+        ("\r\n", "/events", "200 OK"),
+        ("\r\n\r\n\r\n", "/events", "200 OK"),
+        ("", "http://x/events", "200 OK"),
+        ("\r\n", "HTTP://x:80/events?lastEventId=7", "200 OK"),
+        ("", "https://x/events", "200 OK"),
+        ("", "http://x", "404 Not Found"),
+        ("", "http://x?/events", "404 Not Found"),
+        ("", "http://events", "404 Not Found"),
+        ("", "ftp://x/events", "404 Not Found"),
+        ("", "/x?http://x/events", "404 Not Found"),
+        ("", "/events?http://x/y", "200 OK"),
+        ("", &longest, "404 Not Found"),
+        ("", &too_long, "431 Request Header Fields Too Large"),
+    ]
+    .map(|(before, target, status)| {
+        let request = format!("{before}HEAD {target} HTTP/1.1\r\nHost: xxxxx\r\n\r\n");
+        (request, status)
+    });
+    within(DEADLINE, move || {
+        let server = std_tcp_with(10);
+        for (request, status) in rows {
+            let answer = server.answer(request.as_bytes());
+            let start = &request[..request.len().min(60)];
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+                "{start:?}: {answer}"
+            );
+        }
+        let request = b"GET http://x/events?lastEventId=7 HTTP/1.1\r\nHost: x\r\n\r\n";
+        let connection = server.send(request);
+        let mut answer = BufReader::new(connection).lines().map(Result::unwrap);
+        assert!(answer.any(|line| line == "data: tick 8"));
     });
 }
 

@@ -22,8 +22,11 @@ use util::within;
 /// How long a client may leave a full connection unread: so short that the test can wait for it.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long it may take to send its request, of the server that has such a limit.
+/// How long it may take to send its request to the server that a test waits for to lose patience.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same of the server for all other tests, whose clients may be slow: each is given up before.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the counts may take to be what they were: idle workers of `tiny_http` live 5 seconds.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -157,6 +160,8 @@ struct Server {
     ended: Arc<std::sync::Mutex<Receiver<(String, ErrorKind)>>>,
     /// Refuses a head that is too long or too late; `tiny_http` has no such limits.
     limits_heads: bool,
+    /// Where a head is too late after [`READ_TIMEOUT`], if there is such a limit.
+    impatient: SocketAddr,
 }
 
 /// What is served: few events (`/three`), one every 10 ms (`/ticks`), or as much as the client takes
@@ -210,38 +215,44 @@ fn start_tiny_http() -> Server {
         address,
         ended: Arc::new(ended.into()),
         limits_heads: false,
+        impatient: address,
     }
 }
 
 fn start_std_tcp() -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let limits = std_tcp::Limits {
-        connections: 100,
-        read_timeout: READ_TIMEOUT,
-        write_timeout: WRITE_TIMEOUT,
-    };
     let (report, ended) = mpsc::channel();
-    thread::spawn(move || {
-        std_tcp::serve(&listener, limits, move |request, connection| {
-            let result = serve(&request.target, request.head(), connection);
-            if let Err(error) = &result {
-                let _ = report.send((request.target.clone(), error.kind()));
-            }
-            result
+    let [address, impatient] = [PATIENCE, READ_TIMEOUT].map(|read_timeout| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let limits = std_tcp::Limits {
+            connections: 100,
+            read_timeout,
+            write_timeout: WRITE_TIMEOUT,
+        };
+        let report = report.clone();
+        thread::spawn(move || {
+            std_tcp::serve(&listener, limits, move |request, connection| {
+                let result = serve(&request.target, request.head(), connection);
+                if let Err(error) = &result {
+                    let _ = report.send((request.target.clone(), error.kind()));
+                }
+                result
+            });
         });
+        address
     });
     Server {
         name: "std_tcp",
         address,
         ended: Arc::new(ended.into()),
         limits_heads: true,
+        impatient,
     }
 }
 
 impl Server {
     fn connect(&self) -> BufReader<TcpStream> {
-        BufReader::new(TcpStream::connect(self.address).expect("a connection"))
+        connect(self.address)
     }
 
     /// Opens a stream and reads its head.
@@ -251,7 +262,8 @@ impl Server {
             &connection,
             &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"),
         );
-        read_until(&mut connection, "\r\n\r\n");
+        let head = read_until(&mut connection, "\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         connection
     }
 
@@ -261,6 +273,10 @@ impl Server {
         let mut ended = ended.iter().filter(|(ended, _)| ended == path);
         ended.next().expect("a server that runs").1
     }
+}
+
+fn connect(address: SocketAddr) -> BufReader<TcpStream> {
+    BufReader::new(TcpStream::connect(address).expect("a connection"))
 }
 
 fn send(connection: &BufReader<TcpStream>, request: &str) {
@@ -400,7 +416,7 @@ fn sends_a_megabyte(server: &Server) {
 }
 
 fn says_nothing(server: &Server) {
-    let mut connection = server.connect();
+    let mut connection = connect(server.impatient);
     if server.limits_heads {
         let head = read_until(&mut connection, "\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 408 "), "{head}");

@@ -93,6 +93,9 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
 /// `text/*` or `*/*`, in any case, or because there is none. Of several that fit, the one that says
 /// most decides, and a weight of `q=0` means no (RFC 9110, 12.5.1).
 ///
+/// A request may have several `Accept` lines, which are one list: join their values with commas first
+/// (RFC 9110, 5.3). The first line alone may lack the range that decides.
+///
 /// Where this is false, answer 406 ([`ResponseHead::refuse`](crate::ResponseHead::refuse)): a client
 /// that asked for JSON would wait for the end of a stream that has none.
 ///
@@ -104,6 +107,9 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
 /// assert!(accepts_event_stream(None));
 /// assert!(!accepts_event_stream(Some("application/json")));
 /// assert!(!accepts_event_stream(Some("*/*, text/event-stream;q=0")));
+///
+/// let lines = ["text/html", "text/event-stream"];
+/// assert!(accepts_event_stream(Some(&lines.join(", "))));
 /// ```
 pub fn accepts_event_stream(accept: Option<&str>) -> bool {
     let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else {
