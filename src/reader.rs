@@ -218,6 +218,7 @@ impl<R: BufRead> Reader<R> {
     /// stream.
     pub fn get_mut(&mut self) -> &mut R {
         self.settle();
+        self.pending = None;
         self.parser.forget_input();
         &mut self.inner
     }
@@ -248,7 +249,8 @@ impl<R: BufRead> Reader<R> {
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
     #[inline(always)]
     fn step(&mut self, comments: bool) -> io::Result<Step> {
-        if let Some(step) = self.pending.take() {
+        let pending = self.pending.take();
+        if let Some(step) = pending.filter(|step| comments || *step == Step::Event) {
             return Ok(step);
         }
         self.settle();

@@ -680,6 +680,16 @@ fn an_event_that_could_not_be_lent_comes_with_the_next_call() {
 }
 
 #[test]
+fn a_comment_that_could_not_be_lent_is_no_end_to_read_event() {
+    let mut reader = Reader::new(Forgetful(b": hi\ndata: a\n\n", false));
+    let error = reader.read_item().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let error = reader.read_event().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    assert_eq!(reader.read_event().unwrap().unwrap().data, "a");
+}
+
+#[test]
 fn trailing_event_switch_is_off_unless_asked_for() {
     let mut reader = Reader::new(&b"data: a"[..]).with_trailing_event(false);
     assert_eq!(reader.read_event().unwrap(), None);
