@@ -339,14 +339,10 @@ impl<W: Write> Stream<W> {
 
     /// Sends a heartbeat if the stream is open and still idle now.
     fn beat(&self, every: Duration, frame: &mut Frame) -> io::Result<()> {
-        let mut writer = match self.writer.try_lock() {
-            Ok(writer) => writer,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                // Somebody writes at this moment: the stream is anything but idle.
-                self.control.lock().last_write = Instant::now();
-                return Ok(());
-            }
+        let Some(mut writer) = self.try_lock() else {
+            // Somebody writes at this moment: the stream is anything but idle.
+            self.control.lock().last_write = Instant::now();
+            return Ok(());
         };
         let state = self.control.lock();
         let due = !state.closed && state.last_write.elapsed() >= every;
@@ -359,6 +355,15 @@ impl<W: Write> Stream<W> {
         Ok(())
     }
 
+    /// The stream lock, unless somebody else has it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Option<Writer<W>>>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Ends a closed stream, unless somebody else is writing to it. Whoever that is calls this after
     /// letting the lock go, so that one of the two does it. Gives the inner writer out, to be dropped
     /// with no lock held: that is the user's code.
@@ -366,12 +371,7 @@ impl<W: Write> Stream<W> {
         if !self.control.lock().closed {
             return None;
         }
-        let writer = match self.writer.try_lock() {
-            Ok(mut writer) => writer.take(),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let writer = writer?;
+        let writer = self.try_lock()?.take()?;
         let _ended = MarkEnded(&self.control);
         Some(writer.finish())
     }

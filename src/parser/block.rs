@@ -145,16 +145,14 @@ impl Parser {
     #[inline(never)]
     fn append_data_line(&mut self, input: &[u8], from: usize, end: usize) {
         self.keep_lent(input);
-        self.extend_data(&input[from..end]);
-        self.extend_data(&[LF]);
+        self.push_data(&input[from..end]);
     }
 
     /// Copies the data line that still lies in the input, before the input goes.
     #[inline]
     pub(super) fn keep_lent(&mut self, input: &[u8]) {
         if let Some((from, end)) = self.block.lent.take() {
-            self.extend_data(&input[from..end]);
-            self.extend_data(&[LF]);
+            self.push_data(&input[from..end]);
         }
     }
 
@@ -226,6 +224,7 @@ impl Parser {
         }
     }
 
+    /// A whole data line, copied.
     fn push_data(&mut self, value: &[u8]) {
         self.block.has_data = true;
         self.extend_data(value);

@@ -22,9 +22,8 @@ pub(super) struct Window {
 
 impl Window {
     /// Makes sure that `input[from..end]` can be had as text, if that is worth it, and says whether
-    /// it can: not for the first
-    /// value of an input, since to callers that move their bytes after each event every one is
-    /// the first.
+    /// it can: not for the first value of an input, since to callers that move their bytes after
+    /// each event every one is the first.
     #[inline]
     pub(super) fn cover(&mut self, input: &[u8], from: usize, end: usize) -> bool {
         // Values come front to back: what ends in the window starts in it.
