@@ -3,19 +3,18 @@
 //! There are two locks. `stream` is held over I/O and is taken first; `control` is held for a
 //! few instructions and never over I/O or the user's code. Frames are encoded before either.
 
+mod heartbeat;
+
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
+
+pub use self::heartbeat::Heartbeat;
 
 use crate::event::Event;
 use crate::sync::ignore_poison;
 use crate::writer::{DataWriter, Frame, Framing, Writer};
-
-/// A heartbeat thread formats three bytes and writes them; the rest is for the inner writer.
-const HEARTBEAT_STACK: usize = 256 << 10;
 
 /// How many frame buffers an emitter keeps for the threads that use it at once.
 const SPARE_FRAMES: usize = 4;
@@ -255,11 +254,8 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// # }
     /// ```
     pub fn serve_heartbeats(self, every: Duration) -> io::Result<()> {
-        check_interval(every)?;
         let Emitter { stream } = self;
-        let pulse = Pulse::new(&stream, every);
-        drop(stream);
-        pulse.run()
+        heartbeat::serve(stream, every)
     }
 
     /// Sends heartbeats on a thread of their own, named `sse-heartbeat`: a comment whenever nothing
@@ -284,19 +280,7 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn spawn_heartbeats(&self, every: Duration) -> io::Result<Heartbeat> {
-        check_interval(every)?;
-        let pulse = Pulse::new(&self.stream, every);
-        let control = Arc::clone(&pulse.control);
-        let stopped = Arc::clone(&pulse.stopped);
-        let thread = thread::Builder::new()
-            .name("sse-heartbeat".into())
-            .stack_size(HEARTBEAT_STACK)
-            .spawn(move || pulse.run())?;
-        Ok(Heartbeat {
-            control,
-            stopped,
-            thread: Some(thread),
-        })
+        heartbeat::spawn(&self.stream, every)
     }
 }
 
@@ -467,99 +451,6 @@ impl Control {
             state.spare.push(frame);
         }
     }
-}
-
-/// Stops the heartbeats of an [`Emitter`] when dropped; the stream itself goes on.
-///
-/// Dropping never blocks; [`join`](Heartbeat::join) waits for the thread to be gone.
-#[derive(Debug)]
-#[must_use = "dropping the guard stops the heartbeats"]
-pub struct Heartbeat {
-    control: Arc<Control>,
-    stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Heartbeat {
-    /// Stops the heartbeats and waits until their thread has ended. A heartbeat that is stuck in a
-    /// write is waited for.
-    ///
-    /// # Errors
-    ///
-    /// What a heartbeat failed with: the stream was closed by that.
-    pub fn join(mut self) -> io::Result<()> {
-        self.stop();
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(io::Error::other("the inner writer panicked in a heartbeat")),
-            None => Ok(()),
-        }
-    }
-
-    fn stop(&self) {
-        // Under the lock, so that a thread about to wait has seen it or will be woken.
-        let state = self.control.lock();
-        self.stopped.store(true, Ordering::Relaxed);
-        drop(state);
-        self.control.changed.notify_all();
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// The work of a heartbeat. It holds the stream weakly, so as not to keep it open.
-struct Pulse<W: Write> {
-    stream: Weak<Stream<W>>,
-    control: Arc<Control>,
-    stopped: Arc<AtomicBool>,
-    every: Duration,
-}
-
-impl<W: Write> Pulse<W> {
-    fn new(stream: &Arc<Stream<W>>, every: Duration) -> Self {
-        Pulse {
-            stream: Arc::downgrade(stream),
-            control: Arc::clone(&stream.control),
-            stopped: Arc::default(),
-            every,
-        }
-    }
-
-    fn run(self) -> io::Result<()> {
-        let mut frame = Frame::default();
-        let mut state = self.control.lock();
-        while !state.closed && !self.stopped.load(Ordering::Relaxed) {
-            let idle = state.last_write.elapsed();
-            if idle < self.every {
-                state = self.control.wait(state, Some(self.every - idle));
-                continue;
-            }
-            drop(state);
-            let Some(stream) = self.stream.upgrade() else {
-                return Ok(());
-            };
-            let last = FinishIfClosed(&stream);
-            let result = stream.beat(self.every, &mut frame);
-            drop(last);
-            // It may be the last handle by now, whose end takes the locks.
-            drop(stream);
-            result?;
-            state = self.control.lock();
-        }
-        Ok(())
-    }
-}
-
-fn check_interval(every: Duration) -> io::Result<()> {
-    if every.is_zero() {
-        let message = "the heartbeat interval is zero";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
-    Ok(())
 }
 
 fn closed() -> io::Error {
