@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use self::heartbeat::Heartbeat;
 
 use crate::event::Event;
-use crate::sync::ignore_poison;
+use crate::sync::{Signal, ignore_poison};
 use crate::writer::{DataWriter, Frame, Framing, Writer};
 
 /// How many frame buffers an emitter keeps for the threads that use it at once.
@@ -81,6 +81,8 @@ struct State {
     last_write: Instant,
     /// Buffers not in use.
     spare: Vec<Frame>,
+    /// What to raise when the stream is closed: threads that wait for something else as well.
+    watchers: Vec<Arc<Signal>>,
 }
 
 impl<W: Write> Emitter<W> {
@@ -95,6 +97,7 @@ impl<W: Write> Emitter<W> {
             ended: false,
             last_write: Instant::now(),
             spare: Vec::new(),
+            watchers: Vec::new(),
         };
         let control = Control {
             state: Mutex::new(state),
@@ -219,6 +222,34 @@ impl<W: Write> Emitter<W> {
         self.stream.control.wait_for(timeout, |state| state.ended)
     }
 
+    /// Sends what was encoded before, under the rules of [`emit`](Emitter::emit). `None` when the
+    /// stream was closed before anything was written.
+    pub(crate) fn send_encoded(&self, frame: &mut Frame) -> io::Result<Option<usize>> {
+        let _last = FinishIfClosed(&self.stream);
+        self.stream.send_if_open(frame)
+    }
+
+    /// Sends a heartbeat if the stream is open and nothing was written for `every`.
+    pub(crate) fn beat(&self, every: Duration, frame: &mut Frame) -> io::Result<()> {
+        let _last = FinishIfClosed(&self.stream);
+        self.stream.beat(every, frame)
+    }
+
+    /// When a write last ended.
+    pub(crate) fn last_write(&self) -> Instant {
+        self.stream.control.lock().last_write
+    }
+
+    /// Raises the signal when the stream is closed from now on, until the guard is dropped.
+    pub(crate) fn watch(&self, signal: &Arc<Signal>) -> Watch<'_> {
+        let control = &*self.stream.control;
+        control.lock().watchers.push(Arc::clone(signal));
+        Watch {
+            control,
+            signal: Arc::clone(signal),
+        }
+    }
+
     fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
         let control = &self.stream.control;
         let mut frame = control.open_frame()?;
@@ -304,10 +335,15 @@ impl<W: Write> fmt::Debug for Emitter<W> {
 impl<W: Write> Stream<W> {
     /// Writes and flushes one frame, unless the stream is closed.
     fn send(&self, frame: &mut Frame) -> io::Result<usize> {
+        self.send_if_open(frame)?.ok_or_else(closed)
+    }
+
+    /// Writes and flushes one frame; `None` when the stream is closed.
+    fn send_if_open(&self, frame: &mut Frame) -> io::Result<Option<usize>> {
         let mut writer = ignore_poison(self.writer.lock());
         match writer.as_mut() {
-            Some(writer) if !self.control.lock().closed => self.write(writer, frame),
-            _ => Err(closed()),
+            Some(writer) if !self.control.lock().closed => self.write(writer, frame).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -396,6 +432,23 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
+/// Has a signal raised when its stream is closed, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    control: &'a Control,
+    signal: Arc<Signal>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let mut state = self.control.lock();
+        let mine = |signal: &Arc<Signal>| Arc::ptr_eq(signal, &self.signal);
+        if let Some(at) = state.watchers.iter().position(mine) {
+            state.watchers.swap_remove(at);
+        }
+    }
+}
+
 impl Control {
     fn lock(&self) -> MutexGuard<'_, State> {
         ignore_poison(self.state.lock())
@@ -428,8 +481,15 @@ impl Control {
     }
 
     fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        // They are not needed again: a stream closes once.
+        let watchers = std::mem::take(&mut state.watchers);
+        drop(state);
         self.changed.notify_all();
+        for signal in watchers {
+            signal.raise();
+        }
     }
 
     /// An empty frame buffer, while the stream is open.

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::event::Event;
@@ -128,6 +129,26 @@ pub(crate) fn begin_event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<Lines,
         field(name, value, out);
     }
     Ok(Lines::begin(b"data:", out))
+}
+
+/// Where an event's id stands in its wire form.
+#[inline]
+pub(crate) fn id_span(event: &Event<'_>) -> Option<Range<usize>> {
+    let id = event.id.as_deref()?;
+    let start = field_len("event", event.name.as_deref()) + "id:".len();
+    // The empty id has no space in front of it.
+    let start = start + usize::from(!id.is_empty());
+    Some(start..start + id.len())
+}
+
+/// How long the line of a field is, if it is there.
+#[inline]
+fn field_len(name: &str, value: Option<&str>) -> usize {
+    match value {
+        None => 0,
+        Some("") => name.len() + 2,
+        Some(value) => name.len() + value.len() + 3,
+    }
 }
 
 /// Appends a comment block: one `:` line for each line of the text.

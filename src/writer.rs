@@ -265,6 +265,18 @@ impl Frame {
         self.bytes.len() - ROOM
     }
 
+    /// The frame, as it is without framing.
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[ROOM..]
+    }
+
+    /// Appends what was encoded before: several frames are then written as one.
+    #[inline]
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     #[inline]
     pub(crate) fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
         encode::event(event, &mut self.bytes)?;

@@ -1,0 +1,474 @@
+//! Broadcast: one publisher, thousands of connections, and clients that come back.
+//!
+//! A [`Hub`] keeps the newest events in one bounded log. An event is encoded once, when it is
+//! published, and appended once; a [`Subscription`] is a cursor into the log. So memory is the log,
+//! not subscribers times queue; nobody waits for anybody; and what a client missed while it was away
+//! is still there.
+//!
+//! # Publish
+//!
+//! [`Hub::publish`] reaches every subscription, [`Hub::publish_to`] those that name one of its topics
+//! and those that name none. Neither blocks on a client. There is one order and one sequence of ids
+//! across topics, so that one `Last-Event-ID` resumes them all.
+//!
+//! # Subscribe
+//!
+//! A handler subscribes and serves its connection on its own thread:
+//!
+//! ```
+//! use std::io::{self, Write};
+//! use std::time::Duration;
+//! use sse_io::hub::SubscribeError;
+//! use sse_io::{Hub, ResponseHead};
+//!
+//! fn handler(hub: &Hub, connection: impl Write, last_event_id: Option<&str>) -> io::Result<()> {
+//!     let subscribed = hub
+//!         .subscribe()
+//!         .with_topics(["weather", "traffic"])
+//!         .with_last_event_id(last_event_id.unwrap_or_default())
+//!         .start();
+//!     let mut subscription = match subscribed {
+//!         Ok(subscription) => subscription,
+//!         Err(SubscribeError::Full { .. }) => {
+//!             let busy = ResponseHead::new().with_header("Retry-After", "10");
+//!             return busy.refuse(503, connection);
+//!         }
+//!         Err(error) => return Err(error.into()),
+//!     };
+//!     let emitter = ResponseHead::new().start(connection)?;
+//!     // Until the client goes, falls behind, or the hub is closed.
+//!     subscription.serve(&emitter, Duration::from_secs(15));
+//!     Ok(())
+//! }
+//! # let hub = Hub::new();
+//! # hub.close();
+//! # assert!(handler(&hub, Vec::new(), None).is_err());
+//! ```
+//!
+//! From the moment [`start`](Subscribe::start) returns, everything that is published reaches the
+//! subscription. Whoever wants the events themselves has [`Subscription::recv`].
+//!
+//! # Resume
+//!
+//! A client that was disconnected sends the id of the last event it saw. If the log still has it, the
+//! subscription begins behind it: no hole, nothing twice, and nothing at all for a client that is up
+//! to date. If not (evicted, from before a restart, or made up), there is a **gap**, which is never
+//! passed over in silence: [`Subscription::resume`] tells, and [`GapPolicy`] decides.
+//!
+//! # Lag
+//!
+//! A subscriber that is so slow that the log has let go of what it did not read yet has **lagged**. It
+//! is told how much it missed at most; [`serve`](Subscription::serve) ends then, unless
+//! [`LagPolicy::Skip`] has it go on, and the client comes back with its last event ID. A subscriber
+//! of a quiet topic does not lag, however much is published to others.
+//!
+//! # Rooms
+//!
+//! Topics are for what one connection combines. Where rooms have nothing in common (a document, a
+//! game, a build), give each its own hub: a hub has no thread and is small while its log is empty. Drop
+//! a room that is idle:
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::sync::Mutex;
+//! use sse_io::hub::{SubscribeError, Subscription};
+//! use sse_io::{Event, Hub};
+//!
+//! #[derive(Default)]
+//! struct Rooms(Mutex<HashMap<String, Hub>>);
+//!
+//! impl Rooms {
+//!     /// Subscribes under the lock, so that a room with somebody in it stays.
+//!     fn enter(&self, name: &str) -> Result<Subscription, SubscribeError> {
+//!         let mut rooms = self.0.lock().unwrap();
+//!         let room = rooms.entry(name.to_owned()).or_default();
+//!         room.subscribe().with_replay(50).start()
+//!     }
+//!
+//!     fn say(&self, name: &str, text: &str) -> std::io::Result<()> {
+//!         let room = self.0.lock().unwrap().get(name).cloned();
+//!         room.map_or(Ok(()), |room| room.publish(&Event::new(text)).map(drop))
+//!     }
+//!
+//!     /// To be called from time to time.
+//!     fn sweep(&self) {
+//!         self.0.lock().unwrap().retain(|_, room| room.stats().subscribers > 0);
+//!     }
+//! }
+//!
+//! let rooms = Rooms::default();
+//! let mut subscription = rooms.enter("lobby")?;
+//! rooms.say("lobby", "hello")?;
+//! assert!(subscription.recv()?.as_bytes().ends_with(b"data: hello\n\n"));
+//! drop(subscription);
+//! rooms.sweep();
+//! assert!(rooms.0.lock().unwrap().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Past one process
+//!
+//! Several processes, each with a hub, share a store that has one order (Redis Streams, a log table):
+//! publishing appends to the store, whose id is the event's id ([`IdPolicy::Own`]), and one thread in
+//! each process follows the store and publishes to the local hub. [`History`] reads what is older than
+//! the log, so that a client may reconnect to any of them.
+
+mod builder;
+mod frame;
+mod history;
+mod log;
+mod paging;
+mod roster;
+mod serve;
+mod shared;
+mod subscribe;
+mod subscription;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::iter;
+use std::sync::Arc;
+
+pub use self::builder::{Builder, IdPolicy};
+pub use self::frame::{EventId, Frame};
+pub use self::history::History;
+pub use self::serve::{Ended, LagPolicy};
+pub use self::subscribe::{GapPolicy, Resume, Subscribe, SubscribeError};
+pub use self::subscription::{IntoIter, Iter, RecvError, Subscription};
+
+use self::log::Audience;
+use self::shared::{Ids, Owner, Shared};
+use crate::event::Event;
+use crate::writer::{DataWriter, Frame as Buffer};
+
+/// Broadcasts events to any number of subscribers, and keeps the newest for those that come back.
+/// See the [module](self) for how it works.
+///
+/// Cloning gives another handle to the same hub. When the last handle is dropped, the hub is closed;
+/// subscriptions are no handles.
+///
+/// ```
+/// use sse_io::{Event, Hub};
+///
+/// let hub = Hub::new();
+/// let mut subscription = hub.subscribe().start()?;
+/// let id = hub.publish(&Event::new("hello"))?;
+/// assert_eq!(subscription.recv()?.as_bytes(), format!("id: {id}\ndata: hello\n\n").as_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Hub {
+    owner: Arc<Owner>,
+}
+
+/// A look at a [`Hub`]; see [`Hub::stats`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many subscriptions there are.
+    pub subscribers: usize,
+    /// How many events were published, ever.
+    pub published: u64,
+    /// How many events the log holds.
+    pub events: usize,
+    /// How many bytes they have: wire forms and names of topics.
+    pub bytes: usize,
+    /// How often a subscriber was so slow that it missed events.
+    pub lagged: u64,
+    /// The id of the oldest event in the log. Empty where that event has none.
+    pub oldest: Option<EventId>,
+    /// The id of the newest event in the log. Empty where that event has none.
+    pub newest: Option<EventId>,
+}
+
+impl Hub {
+    /// A hub with the default limits: 1,024 events, 8 MiB, no limit of age, ids assigned.
+    pub fn new() -> Self {
+        Hub::builder().build()
+    }
+
+    /// A hub with other limits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Hub;
+    ///
+    /// let hub = Hub::builder()
+    ///     .with_max_events(10_000)
+    ///     .with_max_age(Duration::from_secs(600))
+    ///     .with_max_subscribers(2_000)
+    ///     .build();
+    /// assert_eq!(hub.stats().events, 0);
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Publishes an event to every subscription, and returns its id.
+    ///
+    /// Never blocks on a client: the event is encoded, appended to the log under a short lock, and
+    /// those that wait for it are woken. Allocates once, for the frame that all share.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is published then. [`InvalidInput`](io::ErrorKind::InvalidInput), with an
+    /// [`InvalidField`](crate::InvalidField) inside when a field cannot be sent, without when the
+    /// event carries an id that the hub is to assign or exceeds the log's bytes by itself;
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the hub is closed.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let id = hub.publish(&Event::new("hello").with_name("greeting"))?;
+    /// assert_eq!(hub.stats().newest, Some(id));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn publish(&self, event: &Event<'_>) -> io::Result<EventId> {
+        self.append(None::<iter::Empty<&str>>, event, |frame, event| {
+            frame.event(event)
+        })
+    }
+
+    /// Publishes an event whose data the closure streams into the frame, after what `event.data`
+    /// holds. The closure runs under no lock and may use the hub itself.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own error, or [`InvalidData`](io::ErrorKind::InvalidData) when what it wrote is
+    /// not UTF-8; otherwise as [`publish`](Hub::publish). Nothing is published then.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.publish_with(&Event::new("n = "), |data| write!(data, "{}", 7))?;
+    /// assert!(subscription.recv()?.as_bytes().ends_with(b"data: n = 7\n\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_with(
+        &self,
+        event: &Event<'_>,
+        data: impl FnOnce(&mut DataWriter<'_>) -> io::Result<()>,
+    ) -> io::Result<EventId> {
+        self.append(None::<iter::Empty<&str>>, event, |frame, event| {
+            frame.event_with(event, data)
+        })
+    }
+
+    /// Publishes an event to the subscriptions that name one of these topics, and to those that name
+    /// none. It reaches each of them once, and wakes nobody else.
+    ///
+    /// Topics are any text and need not be declared; one that nobody is subscribed to costs nothing.
+    /// Allocates once more where there are several topics. Without a topic, it reaches only those
+    /// that name none.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Hub::publish).
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut goals = hub.subscribe().with_topics(["goals"]).start()?;
+    /// hub.publish_to(["cards"], &Event::new("yellow"))?;
+    /// let id = hub.publish_to(["goals", "all"], &Event::new("1:0"))?;
+    /// assert_eq!(goals.recv()?.id(), Some(&*id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_to<T: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = T>,
+        event: &Event<'_>,
+    ) -> io::Result<EventId> {
+        self.append(Some(topics), event, |frame, event| frame.event(event))
+    }
+
+    /// [`publish_to`](Hub::publish_to) with streamed data, as [`publish_with`](Hub::publish_with) has
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_with`](Hub::publish_with).
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// hub.publish_to_with(["cpu"], &Event::default(), |data| write!(data, "{:.1}", 12.34))?;
+    /// assert_eq!(hub.stats().published, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn publish_to_with<T: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = T>,
+        event: &Event<'_>,
+        data: impl FnOnce(&mut DataWriter<'_>) -> io::Result<()>,
+    ) -> io::Result<EventId> {
+        self.append(Some(topics), event, |frame, event| {
+            frame.event_with(event, data)
+        })
+    }
+
+    /// Begins to subscribe: set what is wanted, then [`start`](Subscribe::start).
+    pub fn subscribe(&self) -> Subscribe {
+        Subscribe::new(Arc::clone(self.shared()))
+    }
+
+    /// Ends publishing, for every handle. Subscribers get what is in the log, then their end; those
+    /// that wait are woken. Never blocks. Does nothing when the hub is closed already.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub, hub::RecvError};
+    ///
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.publish(&Event::new("the last"))?;
+    /// hub.close();
+    /// assert!(hub.publish(&Event::new("too late")).is_err());
+    /// assert!(subscription.recv().is_ok());
+    /// assert!(matches!(subscription.recv(), Err(RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close(&self) {
+        self.shared().close();
+    }
+
+    /// Whether the hub was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared().lock().closed
+    }
+
+    /// What the hub holds at this moment. Takes the lock for a moment; of use as a metric.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let subscription = hub.subscribe().start()?;
+    /// hub.publish(&Event::new("x"))?;
+    /// let stats = hub.stats();
+    /// assert_eq!((stats.subscribers, stats.published, stats.events), (1, 1, 1));
+    /// drop(subscription);
+    /// assert_eq!(hub.stats().subscribers, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let now = shared.now();
+        let mut state = shared.lock();
+        let evicted = state.expire(now);
+        let log = &state.log;
+        let stats = Stats {
+            subscribers: state.roster.len(),
+            published: log.next() - 1,
+            events: log.len(),
+            bytes: log.bytes(),
+            lagged: state.lagged,
+            oldest: log.oldest_entry().map(|entry| EventId(entry.frame.clone())),
+            newest: log.newest_entry().map(|entry| EventId(entry.frame.clone())),
+        };
+        drop(state);
+        drop(evicted);
+        stats
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.0
+    }
+
+    /// Encodes an event and appends it; without topics it is for everyone.
+    fn append<T: AsRef<str>>(
+        &self,
+        topics: Option<impl IntoIterator<Item = T>>,
+        event: &Event<'_>,
+        write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
+    ) -> io::Result<EventId> {
+        let shared = self.shared();
+        let named = topics.is_some();
+        let mut keys = Keys::default();
+        let topics = topics.into_iter().flatten().inspect(|topic| {
+            keys.push(shared.key(topic.as_ref()));
+        });
+        let frame = match &shared.ids {
+            Ids::Own => Frame::encode(event, topics, write),
+            Ids::Assigned(_) if event.id.is_some() => {
+                let message = "the event carries an id, and this hub assigns them";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+            Ids::Assigned(placeholder) => {
+                Frame::encode(&with_id(event, placeholder), topics, write)
+            }
+        }?;
+        if frame.held() > shared.limits.bytes {
+            let message = format!(
+                "the event has {} bytes, and the hub holds {}",
+                frame.held(),
+                shared.limits.bytes
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let audience = match named {
+            false => Audience::Everyone,
+            true => keys.into_audience(),
+        };
+        shared.append(frame, audience).map(EventId)
+    }
+}
+
+/// The topics of an event, without an allocation for the first.
+#[derive(Default)]
+struct Keys {
+    first: Option<log::Key>,
+    rest: Vec<log::Key>,
+}
+
+impl Keys {
+    fn push(&mut self, key: log::Key) {
+        match self.first {
+            None => self.first = Some(key),
+            Some(_) => self.rest.push(key),
+        }
+    }
+
+    fn into_audience(self) -> Audience {
+        match self.first {
+            Some(key) if self.rest.is_empty() => Audience::Topic(key),
+            first => Audience::Topics(first.into_iter().chain(self.rest).collect()),
+        }
+    }
+}
+
+/// The same event with another id, borrowing all it can.
+fn with_id<'a>(event: &'a Event<'_>, id: &'a str) -> Event<'a> {
+    let extensions = event.extensions.iter();
+    Event {
+        name: event.name.as_deref().map(Cow::Borrowed),
+        id: Some(Cow::Borrowed(id)),
+        retry: event.retry,
+        data: Cow::Borrowed(&event.data),
+        extensions: extensions
+            .map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value)))
+            .collect(),
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Hub::new()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
+        f.debug_struct("Hub")
+            .field("subscribers", &stats.subscribers)
+            .field("events", &stats.events)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

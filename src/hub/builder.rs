@@ -1,0 +1,124 @@
+//! The knobs of a hub.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Hub;
+use super::history::History;
+use super::log::Limits;
+use super::shared::{Owner, Shared};
+
+/// Where the ids of published events come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdPolicy {
+    /// The hub gives each event an id, `<epoch>-<sequence>` in 33 characters; events that carry one
+    /// are refused. The epoch is another one for each hub, so that an id from before a restart is
+    /// known to be foreign and never matches the wrong event.
+    #[default]
+    Assigned,
+    /// Each event carries its own id, or none. Where an id comes twice, the newer event is meant. An
+    /// event without an id leaves the client's last event ID as it is: a client that comes back may
+    /// get it again. Exactly-once holds where each event has an id of its own.
+    Own,
+}
+
+/// Builds a [`Hub`]; see [`Hub::builder`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    limits: Limits,
+    max_subscribers: usize,
+    ids: IdPolicy,
+    history: Option<Box<dyn History>>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Builder {
+            limits: Limits {
+                events: 1024,
+                bytes: 8 << 20,
+                age: None,
+            },
+            max_subscribers: usize::MAX,
+            ids: IdPolicy::Assigned,
+            history: None,
+        }
+    }
+
+    /// Sets how many events the log holds. A subscriber that is further behind has lagged. The log is
+    /// what subscribers read, so zero is taken as one. Default: 1,024.
+    pub fn with_max_events(mut self, events: usize) -> Self {
+        self.limits.events = events.max(1);
+        self
+    }
+
+    /// Sets how many bytes the log holds: wire forms and names of topics. About 130 bytes for each
+    /// event come on top. An event that exceeds this by itself is refused, so with zero every one is.
+    /// Default: 8 MiB.
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Sets the age from which an event is not replayed, nor delivered to a subscriber that is so
+    /// far behind. Events are looked at when one is published, and when somebody reads or subscribes:
+    /// an idle hub may hold them for longer. Zero would let nothing be delivered at all, and is taken
+    /// as no limit. Default: no limit.
+    pub fn with_max_age(mut self, age: Duration) -> Self {
+        self.limits.age = Some(age).filter(|age| !age.is_zero());
+        self
+    }
+
+    /// Sets how many subscriptions there may be at a time; more are refused with
+    /// [`SubscribeError::Full`](super::SubscribeError::Full). Zero refuses all. Default: no limit
+    /// (each one costs a thread and a connection, which the server is to limit).
+    pub fn with_max_subscribers(mut self, subscribers: usize) -> Self {
+        self.max_subscribers = subscribers;
+        self
+    }
+
+    /// Sets where ids come from. Default: [`IdPolicy::Assigned`].
+    pub fn with_ids(mut self, policy: IdPolicy) -> Self {
+        self.ids = policy;
+        self
+    }
+
+    /// Sets the older store behind the log. It knows an event by its id before the event is
+    /// published, so ids are the events' own ([`IdPolicy::Own`]) whatever
+    /// [`with_ids`](Builder::with_ids) says. Default: none.
+    pub fn with_history(mut self, history: impl History + 'static) -> Self {
+        self.history = Some(Box::new(history));
+        self
+    }
+
+    /// The hub.
+    pub fn build(self) -> Hub {
+        let ids = match self.history {
+            Some(_) => IdPolicy::Own,
+            None => self.ids,
+        };
+        let shared = Shared::new(self.limits, self.max_subscribers, ids, self.history);
+        Hub {
+            owner: Arc::new(Owner(Arc::new(shared))),
+        }
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("limits", &self.limits)
+            .field("max_subscribers", &self.max_subscribers)
+            .field("ids", &self.ids)
+            .field("history", &self.history.is_some())
+            .finish()
+    }
+}

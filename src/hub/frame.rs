@@ -1,0 +1,210 @@
+//! What a hub hands out: frames and ids, both handles to the same shared bytes.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use crate::encode;
+use crate::event::Event;
+use crate::writer::Frame as Buffer;
+
+thread_local! {
+    /// Where this thread encodes before it knows how much there is to share.
+    static SCRATCH: Cell<Option<Buffer>> = const { Cell::new(None) };
+}
+
+/// An event as a [`Hub`](crate::Hub) keeps it: its wire form, encoded once and shared by all.
+///
+/// Cloning counts a reference up and copies nothing. A frame that is kept keeps its bytes, even when
+/// the hub has let them go.
+///
+/// ```
+/// use sse_io::{Event, Hub};
+///
+/// let hub = Hub::new();
+/// let mut subscription = hub.subscribe().start()?;
+/// let id = hub.publish_to(["weather"], &Event::new("rain").with_name("now"))?;
+/// let frame = subscription.recv()?;
+/// assert_eq!(frame.id(), Some(&*id));
+/// assert_eq!(frame.topics().collect::<Vec<_>>(), ["weather"]);
+/// assert_eq!(frame.as_bytes(), format!("event: now\nid: {id}\ndata: rain\n\n").as_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Frame {
+    /// The wire form, then for each topic its length in four bytes and its name: one allocation
+    /// holds all that is kept of an event.
+    bytes: Arc<[u8]>,
+    /// The length of the wire form.
+    wire: usize,
+    /// Where the id stands in it; 0 is no id, as a field name comes before.
+    id: (usize, usize),
+}
+
+impl Frame {
+    /// Encodes an event for these topics. `write` appends the wire form of the event it is given.
+    pub(super) fn encode<T: AsRef<str>>(
+        event: &Event<'_>,
+        topics: impl IntoIterator<Item = T>,
+        write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
+    ) -> io::Result<Frame> {
+        // Taken out, not borrowed: `write` may be the user's and encode as well. No scratch is left
+        // on a thread that is ending.
+        let mut buffer = SCRATCH
+            .try_with(Cell::take)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        buffer.clear();
+        let result = write(&mut buffer, event).map(|()| {
+            let wire = buffer.len();
+            for topic in topics {
+                let name = topic.as_ref().as_bytes();
+                buffer.extend(&(name.len() as u64).to_le_bytes());
+                buffer.extend(name);
+            }
+            let id = encode::id_span(event).map_or((0, 0), |span| (span.start, span.end));
+            Frame {
+                bytes: Arc::from(buffer.as_bytes()),
+                wire,
+                id,
+            }
+        });
+        let _ = SCRATCH.try_with(|scratch| scratch.set(Some(buffer.recycle())));
+        result
+    }
+
+    /// The bytes of the id, while nobody else has the frame.
+    pub(super) fn id_mut(&mut self) -> Option<&mut [u8]> {
+        let (start, end) = self.id;
+        Arc::get_mut(&mut self.bytes)?.get_mut(start..end)
+    }
+
+    /// How many bytes the frame holds in memory, its topics included.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn text(&self, range: Range<usize>) -> &str {
+        // Encoded from a `str`: there is nothing to replace.
+        std::str::from_utf8(&self.bytes[range]).unwrap_or_default()
+    }
+
+    /// The wire form, with its blank line: for [`Write::write_all`](io::Write::write_all).
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.wire]
+    }
+
+    /// The event's id, if it has one.
+    pub fn id(&self) -> Option<&str> {
+        match self.id {
+            (0, _) => None,
+            (start, end) => Some(self.text(start..end)),
+        }
+    }
+
+    /// The topics that the event was published to; none for one that was published to everyone, and
+    /// for one that a [`History`](super::History) gave.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.wire..self.bytes.len();
+        std::iter::from_fn(move || {
+            let length = self.bytes.get(rest.start..rest.start + 8)?;
+            let length = u64::from_le_bytes(length.try_into().ok()?);
+            let name = rest.start + 8;
+            rest.start = name + usize::try_from(length).ok()?;
+            Some(self.text(name..rest.start))
+        })
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("id", &self.id())
+            .field("topics", &self.topics().collect::<Vec<_>>())
+            .field(
+                "bytes",
+                &format_args!("b\"{}\"", self.as_bytes().escape_ascii()),
+            )
+            .finish()
+    }
+}
+
+/// The id under which an event was published; reads as a `str`, empty for an event without an id.
+///
+/// A handle to the event's frame: cloning copies nothing, and keeping one keeps the frame. Use
+/// `to_string` for an id that is kept for long.
+///
+/// ```
+/// use sse_io::{Event, Hub};
+///
+/// let hub = Hub::new();
+/// let id = hub.publish(&Event::new("x"))?;
+/// assert_eq!(id.len(), 33);
+/// assert!(id.ends_with("-0000000000000001"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EventId(pub(super) Frame);
+
+impl EventId {
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        self.0.id().unwrap_or_default()
+    }
+}
+
+impl Deref for EventId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for EventId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq for EventId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventId {}
+
+impl PartialEq<str> for EventId {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for EventId {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}

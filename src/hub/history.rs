@@ -1,0 +1,44 @@
+//! The older store behind the log.
+
+use std::io;
+
+use crate::event::Event;
+
+/// An older store behind a hub's log, such as a table or a Redis Stream: a client that was away for
+/// longer than the log remembers is served from here, then from the log, with no hole and nothing
+/// twice.
+///
+/// What the hub relies on:
+///
+/// - **Store before publishing.** An event is in the store before it is published to the hub, with
+///   the same id, and no id comes twice.
+/// - **One order.** The store has the events in the order in which they are published: one thread
+///   does both, or follows the store and publishes what it finds.
+/// - A process that starts with a filled store publishes its newest events (a few hundred) into the
+///   hub before it subscribes clients. The newest event published tells the hub how far it has come
+///   in the store; without one, a client that saw events which this process has yet to publish might
+///   get events twice.
+///
+/// The store may be ahead of the hub and may forget its oldest events. Pages are read on the
+/// subscriber's thread, when it subscribes and when it lags, with no lock held; so blocking is fine.
+pub trait History: Send + Sync {
+    /// The events that follow the one with this id, oldest first, `max` of them if there are so many;
+    /// empty when it is the newest. Only those that reach a subscriber of these topics; with none
+    /// named, all. Each carries its id.
+    ///
+    /// `None` when the store does not know the id (any more): what followed it cannot be told, which
+    /// is a gap.
+    ///
+    /// # Errors
+    ///
+    /// What the store failed with. The subscriber gets it, as
+    /// [`SubscribeError::History`](super::SubscribeError::History),
+    /// [`RecvError::History`](super::RecvError::History) or
+    /// [`Ended::History`](super::Ended::History).
+    fn after(
+        &self,
+        id: &str,
+        topics: &[&str],
+        max: usize,
+    ) -> io::Result<Option<Vec<Event<'static>>>>;
+}

@@ -1,0 +1,213 @@
+//! The log: the newest events, bounded by number, bytes and age. No lock, no clock, no I/O.
+
+use std::collections::{HashMap, VecDeque, vec_deque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::{Duration, Instant};
+
+use super::frame::Frame;
+
+/// What the log may hold. Whatever is reached first evicts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) age: Option<Duration>,
+}
+
+/// A hash under the hub's own random keys: of a topic, or of an id.
+pub(super) type Key = u64;
+
+/// A map by such hashes, which need not be hashed again.
+pub(super) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<PassOn>>;
+
+/// Takes a key for its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PassOn(u64);
+
+impl Hasher for PassOn {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+/// Whom an event is for.
+#[derive(Debug)]
+pub(super) enum Audience {
+    Everyone,
+    /// The usual case, without an allocation.
+    Topic(Key),
+    Topics(Box<[Key]>),
+}
+
+impl Audience {
+    /// Its topics; none for everyone.
+    pub(super) fn topics(&self) -> &[Key] {
+        match self {
+            Audience::Everyone => &[],
+            Audience::Topic(key) => std::slice::from_ref(key),
+            Audience::Topics(keys) => keys,
+        }
+    }
+}
+
+/// One event of the log.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) frame: Frame,
+    pub(super) sequence: u64,
+    pub(super) audience: Audience,
+    /// The hash of an id that is the event's own.
+    pub(super) id: Option<Key>,
+    /// When it was published; None where there is no limit of age.
+    pub(super) at: Option<Instant>,
+}
+
+/// What fell out of the log, to be dropped when no lock is held. Mostly it is one entry.
+#[derive(Debug, Default)]
+pub(super) struct Evicted {
+    first: Option<Entry>,
+    rest: Vec<Entry>,
+}
+
+impl Evicted {
+    fn push(&mut self, entry: Entry) {
+        match self.first {
+            None => self.first = Some(entry),
+            Some(_) => self.rest.push(entry),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.first.iter().chain(&self.rest)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    /// Their sequences have no hole, so that a sequence is an index.
+    entries: VecDeque<Entry>,
+    limits: Limits,
+    /// The sequence of the next event; the first is 1.
+    next: u64,
+    /// What the frames hold.
+    bytes: usize,
+    /// The newest entry for each id that is an event's own.
+    ids: KeyMap<u64>,
+    /// The newest event with an id of its own, evicted or not.
+    newest: Option<(Frame, u64)>,
+}
+
+impl Log {
+    pub(super) fn new(limits: Limits) -> Self {
+        Log {
+            entries: VecDeque::new(),
+            limits,
+            next: 1,
+            bytes: 0,
+            ids: KeyMap::default(),
+            newest: None,
+        }
+    }
+
+    /// The sequence of the next event.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The sequence of the oldest entry, or of the next one where there is none.
+    pub(super) fn tail(&self) -> u64 {
+        self.next - self.entries.len() as u64
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn oldest_entry(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    pub(super) fn newest_entry(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
+    /// The newest event with an id of its own, and its sequence.
+    pub(super) fn newest_id(&self) -> Option<&(Frame, u64)> {
+        self.newest.as_ref()
+    }
+
+    /// The entries from this sequence on, oldest first.
+    pub(super) fn from(&self, sequence: u64) -> vec_deque::Iter<'_, Entry> {
+        let skipped = sequence.saturating_sub(self.tail());
+        let start = usize::try_from(skipped).unwrap_or(usize::MAX);
+        self.entries.range(start.min(self.entries.len())..)
+    }
+
+    /// The sequence of the newest entry with this id.
+    pub(super) fn find(&self, key: Key, id: &str) -> Option<u64> {
+        let sequence = *self.ids.get(&key)?;
+        let entry = self.from(sequence).next()?;
+        (entry.frame.id() == Some(id)).then_some(sequence)
+    }
+
+    /// Appends an entry, whose sequence is the next, and evicts what is too much now.
+    pub(super) fn append(&mut self, entry: Entry) -> Evicted {
+        debug_assert_eq!(entry.sequence, self.next);
+        let now = entry.at;
+        self.next += 1;
+        self.bytes += entry.frame.held();
+        if let Some(key) = entry.id {
+            self.ids.insert(key, entry.sequence);
+            self.newest = Some((entry.frame.clone(), entry.sequence));
+        }
+        self.entries.push_back(entry);
+        let mut evicted = self.expire(now);
+        while self.entries.len() > self.limits.events || self.bytes > self.limits.bytes {
+            self.evict(&mut evicted);
+        }
+        evicted
+    }
+
+    /// Evicts what is too old.
+    pub(super) fn expire(&mut self, now: Option<Instant>) -> Evicted {
+        let mut evicted = Evicted::default();
+        let (Some(limit), Some(now)) = (self.limits.age, now) else {
+            return evicted;
+        };
+        let is_old = |entry: &Entry| {
+            let age = entry.at.map(|at| now.saturating_duration_since(at));
+            age.is_some_and(|age| age > limit)
+        };
+        while self.entries.front().is_some_and(is_old) {
+            self.evict(&mut evicted);
+        }
+        evicted
+    }
+
+    fn evict(&mut self, evicted: &mut Evicted) {
+        let Some(entry) = self.entries.pop_front() else {
+            return;
+        };
+        self.bytes -= entry.frame.held();
+        if let Some(key) = entry.id {
+            if self.ids.get(&key) == Some(&entry.sequence) {
+                self.ids.remove(&key);
+            }
+        }
+        evicted.push(entry);
+    }
+}

@@ -1,0 +1,297 @@
+//! Who is subscribed, who of them waits, and what they may have missed.
+//!
+//! A subscription that waits stands in a list of all that wait, and in one for each of its topics
+//! (or in that of those who take every topic); it knows its position in each, so that it leaves them
+//! in a step per topic, however many wait. Topics exist here as long as a subscription names them.
+
+use std::sync::Arc;
+
+use super::frame::Frame;
+use super::log::{Audience, Entry, Evicted, Key, KeyMap};
+use crate::sync::Signal;
+
+/// What a subscription takes.
+#[derive(Debug)]
+pub(super) enum Interest {
+    Everything,
+    /// These topics, and what is published to everyone.
+    Topics(Box<[(Key, Box<str>)]>),
+}
+
+impl Interest {
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
+        let wanted = match (self, &entry.audience) {
+            (Interest::Everything, _) | (_, Audience::Everyone) => return true,
+            (Interest::Topics(wanted), _) => wanted,
+        };
+        entry.audience.topics().iter().any(|key| {
+            // The names have the last word: two might share a hash.
+            let mut same = wanted.iter().filter(|(wanted, _)| wanted == key);
+            same.any(|(_, name)| is_for(&entry.frame, name))
+        })
+    }
+
+    /// Its topics; none where it takes everything.
+    pub(super) fn topics(&self) -> &[(Key, Box<str>)] {
+        match self {
+            Interest::Everything => &[],
+            Interest::Topics(topics) => topics,
+        }
+    }
+}
+
+fn is_for(frame: &Frame, name: &str) -> bool {
+    frame.topics().any(|topic| topic == name)
+}
+
+/// Where those that wait stand.
+#[derive(Clone, Copy, Debug)]
+enum List {
+    /// All of them.
+    All,
+    /// Those that take everything.
+    Everything,
+    Topic(Key),
+}
+
+/// A subscription's place in a list.
+#[derive(Debug)]
+struct Place {
+    list: List,
+    /// Its index there, while it waits.
+    position: usize,
+}
+
+/// One that waits, as its list has it: the member, and which of its places that list is.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    member: usize,
+    place: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    signal: Arc<Signal>,
+    waits: bool,
+    /// What woke it, or where it began to wait.
+    cursor: u64,
+    places: Box<[Place]>,
+}
+
+/// A topic that somebody is subscribed to.
+#[derive(Debug)]
+struct Topic {
+    subscriptions: usize,
+    /// The newest sequence of it that was evicted, or might have been.
+    evicted: u64,
+    waiters: Vec<Waiter>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    members: Vec<Option<Member>>,
+    free: Vec<usize>,
+    waiting: Vec<Waiter>,
+    waiting_for_everything: Vec<Waiter>,
+    topics: KeyMap<Topic>,
+    /// The newest evicted sequence of those that were for everyone.
+    evicted_for_everyone: u64,
+}
+
+impl Roster {
+    pub(super) fn len(&self) -> usize {
+        self.members.len() - self.free.len()
+    }
+
+    /// Adds a subscription and returns its number. `evicted`: the newest evicted sequence.
+    pub(super) fn join(&mut self, interest: &Interest, signal: Arc<Signal>, evicted: u64) -> usize {
+        let mut places = vec![List::All];
+        match interest {
+            Interest::Everything => places.push(List::Everything),
+            Interest::Topics(topics) => places.extend(topics.iter().map(|(k, _)| List::Topic(*k))),
+        }
+        for (key, _) in interest.topics() {
+            let topic = self.topics.entry(*key).or_insert_with(|| Topic {
+                subscriptions: 0,
+                // Nobody took note so far: it may have been of this topic.
+                evicted,
+                waiters: Vec::new(),
+            });
+            topic.subscriptions += 1;
+        }
+        let member = Member {
+            signal,
+            waits: false,
+            cursor: 0,
+            places: places
+                .into_iter()
+                .map(|list| Place { list, position: 0 })
+                .collect(),
+        };
+        match self.free.pop() {
+            Some(index) => {
+                self.members[index] = Some(member);
+                index
+            }
+            None => {
+                self.members.push(Some(member));
+                self.members.len() - 1
+            }
+        }
+    }
+
+    /// Takes a subscription out.
+    pub(super) fn leave(&mut self, index: usize) {
+        self.unlink(index);
+        let Some(member) = self.members.get_mut(index).and_then(Option::take) else {
+            return;
+        };
+        self.free.push(index);
+        for place in &member.places {
+            let List::Topic(key) = place.list else {
+                continue;
+            };
+            if let Some(topic) = self.topics.get_mut(&key) {
+                topic.subscriptions -= 1;
+                if topic.subscriptions == 0 {
+                    self.topics.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Takes note of what fell out of the log.
+    pub(super) fn note(&mut self, evicted: &Evicted) {
+        for entry in evicted.iter() {
+            if let Audience::Everyone = entry.audience {
+                self.evicted_for_everyone = entry.sequence;
+            }
+            for key in entry.audience.topics() {
+                if let Some(topic) = self.topics.get_mut(key) {
+                    topic.evicted = entry.sequence;
+                }
+            }
+        }
+    }
+
+    /// The newest evicted sequence that such a subscription would have taken. `evicted`: the newest
+    /// of all.
+    pub(super) fn evicted(&self, interest: &Interest, evicted: u64) -> u64 {
+        match interest {
+            Interest::Everything => evicted,
+            Interest::Topics(topics) => topics
+                .iter()
+                .filter_map(|(key, _)| self.topics.get(key))
+                .map(|topic| topic.evicted)
+                .fold(self.evicted_for_everyone, u64::max),
+        }
+    }
+
+    /// A subscription that has read everything up to `cursor` begins to wait.
+    pub(super) fn wait(&mut self, index: usize, cursor: u64) {
+        let Some(member) = self.members.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        member.waits = true;
+        member.cursor = cursor;
+        for (at, place) in member.places.iter_mut().enumerate() {
+            let list = match place.list {
+                List::All => &mut self.waiting,
+                List::Everything => &mut self.waiting_for_everything,
+                List::Topic(key) => match self.topics.get_mut(&key) {
+                    Some(topic) => &mut topic.waiters,
+                    None => continue,
+                },
+            };
+            place.position = list.len();
+            list.push(Waiter {
+                member: index,
+                place: at,
+            });
+        }
+    }
+
+    /// A subscription has done waiting: where it goes on. Nothing of its interest came before, so
+    /// that is `next` unless it was woken.
+    pub(super) fn settle(&mut self, index: usize, next: u64) -> u64 {
+        let waits = self.unlink(index);
+        match self.members.get(index) {
+            Some(Some(member)) if !waits => member.cursor,
+            _ => next,
+        }
+    }
+
+    /// Takes those out of the lists that an event with this sequence is for, to be woken when no
+    /// lock is held. They go on at that event.
+    pub(super) fn wake(&mut self, audience: &Audience, sequence: u64) -> Vec<Arc<Signal>> {
+        let mut woken = Vec::new();
+        if self.waiting.is_empty() {
+            return woken;
+        }
+        match audience {
+            Audience::Everyone => {
+                woken.reserve_exact(self.waiting.len());
+                while let Some(waiter) = self.waiting.last() {
+                    let member = waiter.member;
+                    self.take(member, sequence, &mut woken);
+                }
+            }
+            Audience::Topic(_) | Audience::Topics(_) => {
+                while let Some(waiter) = self.waiting_for_everything.last() {
+                    let member = waiter.member;
+                    self.take(member, sequence, &mut woken);
+                }
+                for key in audience.topics() {
+                    while let Some(waiter) = self.topics.get(key).and_then(|t| t.waiters.last()) {
+                        let member = waiter.member;
+                        self.take(member, sequence, &mut woken);
+                    }
+                }
+            }
+        }
+        woken
+    }
+
+    fn take(&mut self, index: usize, sequence: u64, woken: &mut Vec<Arc<Signal>>) {
+        self.unlink(index);
+        if let Some(Some(member)) = self.members.get_mut(index) {
+            member.cursor = sequence;
+            woken.push(Arc::clone(&member.signal));
+        }
+    }
+
+    /// Takes a subscription out of the lists; returns whether it was in them.
+    fn unlink(&mut self, index: usize) -> bool {
+        let Some(Some(member)) = self.members.get_mut(index) else {
+            return false;
+        };
+        if !member.waits {
+            return false;
+        }
+        member.waits = false;
+        let mut at = 0;
+        while let Some(&Place { list, position }) = self.place(index, at) {
+            at += 1;
+            let list = match list {
+                List::All => &mut self.waiting,
+                List::Everything => &mut self.waiting_for_everything,
+                List::Topic(key) => match self.topics.get_mut(&key) {
+                    Some(topic) => &mut topic.waiters,
+                    None => continue,
+                },
+            };
+            list.swap_remove(position);
+            // The last one stands here now, unless it was the last one itself.
+            if let Some(&Waiter { member, place }) = list.get(position) {
+                if let Some(Some(moved)) = self.members.get_mut(member) {
+                    moved.places[place].position = position;
+                }
+            }
+        }
+        true
+    }
+
+    fn place(&self, member: usize, at: usize) -> Option<&Place> {
+        self.members.get(member)?.as_ref()?.places.get(at)
+    }
+}

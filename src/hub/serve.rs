@@ -1,0 +1,142 @@
+//! Serving a connection: replay, live and heartbeats, on the handler's own thread.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::subscription::{Next, RecvError, Refill, Subscription};
+use crate::emitter::Emitter;
+use crate::writer::Frame as Buffer;
+
+/// How many bytes of waiting frames go into one write.
+const JOIN: usize = 16 << 10;
+
+/// What [`serve`](Subscription::serve) does when the subscription has lagged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LagPolicy {
+    /// End with [`Ended::Lagged`]: the client comes back with its last event ID, and the gap is told
+    /// then.
+    #[default]
+    End,
+    /// Send the gap event, if there is one, and go on with the oldest event that is left.
+    Skip,
+}
+
+/// Why [`serve`](Subscription::serve) returned.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "it tells why the connection is no longer served"]
+pub enum Ended {
+    /// The hub was closed and everything is sent; or the emitter was closed, be it by a write of
+    /// another handle that failed.
+    Closed,
+    /// The client is gone: what a write or a flush failed with. The emitter is closed.
+    Gone(io::Error),
+    /// The client was so slow that events were evicted before they were sent.
+    #[non_exhaustive]
+    Lagged {
+        /// How many it missed at most.
+        missed: u64,
+    },
+    /// The [`History`](super::History) failed.
+    History(io::Error),
+}
+
+impl Subscription {
+    /// Sends everything to a connection, on this thread, until the client goes, the emitter or the hub
+    /// is closed (both end it at once), or the subscription lags.
+    ///
+    /// Events that wait are joined into one write of up to 16 KiB. A comment is sent when nothing was
+    /// written for `heartbeat`, by this or another handle of the emitter; about 15 seconds keep proxies
+    /// from dropping the connection (HTML standard, 9.2.7) and notice a client that is gone. Zero is no
+    /// heartbeat. No second thread; nothing is allocated once the buffers have grown.
+    ///
+    /// Blocks as long as the emitter's inner writer does: while a client does not read, neither a
+    /// close nor a lag is noticed before the socket's write time-out. The emitter stays open after an
+    /// end that is not its own; drop it to end the stream.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::hub::Ended;
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let hub = Hub::builder().with_ids(sse_io::hub::IdPolicy::Own).build();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.publish(&Event::new("a").with_id("1"))?;
+    /// hub.publish(&Event::new("b").with_id("2"))?;
+    /// hub.close();
+    ///
+    /// let mut stream = Vec::new();
+    /// let ended = subscription.serve(&Emitter::new(&mut stream), Duration::from_secs(15));
+    /// assert!(matches!(ended, Ended::Closed));
+    /// assert_eq!(stream, b"id: 1\ndata: a\n\nid: 2\ndata: b\n\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn serve<W: Write>(&mut self, emitter: &Emitter<W>, heartbeat: Duration) -> Ended {
+        let signal = self.signal.clone();
+        let _watch = emitter.watch(&signal);
+        let mut buffer = Buffer::default();
+        while !emitter.is_closed() {
+            buffer.clear();
+            let ended = self.gather(&mut buffer);
+            if buffer.len() > 0 {
+                match emitter.send_encoded(&mut buffer) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(error) => return Ended::Gone(error),
+                }
+                buffer = buffer.recycle();
+            }
+            match ended {
+                Ok(Refill::Some) => {}
+                Ok(Refill::CaughtUp) => {
+                    if let Err(error) = self.idle(emitter, heartbeat, &mut buffer) {
+                        return Ended::Gone(error);
+                    }
+                }
+                Err(RecvError::Lagged { .. }) if self.lag == LagPolicy::Skip => {
+                    self.notice_due = true;
+                }
+                Err(RecvError::Lagged { missed }) => return Ended::Lagged { missed },
+                Err(RecvError::History(error)) => return Ended::History(error),
+                Err(RecvError::Closed) => break,
+            }
+        }
+        Ended::Closed
+    }
+
+    /// Collects what waits, as far as it fits into one write. `CaughtUp` when there was nothing at all:
+    /// the subscription stands in the lists of those that wait then.
+    fn gather(&mut self, buffer: &mut Buffer) -> Result<Refill, RecvError> {
+        loop {
+            let used = buffer.len();
+            match self.next_ready(|frame| used == 0 || used + frame.as_bytes().len() <= JOIN) {
+                Next::Frame(frame) => buffer.extend(frame.as_bytes()),
+                Next::Full => return Ok(Refill::Some),
+                Next::Nothing if used >= JOIN => return Ok(Refill::Some),
+                Next::Nothing => match self.refill(JOIN - used, used == 0)? {
+                    Refill::Some => {}
+                    Refill::CaughtUp if used == 0 => return Ok(Refill::CaughtUp),
+                    Refill::CaughtUp => return Ok(Refill::Some),
+                },
+            }
+        }
+    }
+
+    /// Waits for more, or for the time of the next heartbeat, which is sent.
+    fn idle<W: Write>(
+        &self,
+        emitter: &Emitter<W>,
+        heartbeat: Duration,
+        buffer: &mut Buffer,
+    ) -> io::Result<()> {
+        let due = match heartbeat {
+            Duration::ZERO => None,
+            _ => emitter.last_write().checked_add(heartbeat),
+        };
+        match self.signal.wait(due) {
+            true => Ok(()),
+            false => emitter.beat(heartbeat, buffer),
+        }
+    }
+}

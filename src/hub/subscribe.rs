@@ -1,0 +1,320 @@
+//! Subscribing: what is wanted, where it begins, and how it can fail.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::iter;
+use std::sync::Arc;
+
+use super::frame::Frame;
+use super::log::Key;
+use super::roster::Interest;
+use super::serve::LagPolicy;
+use super::shared::Shared;
+use super::subscription::{Filter, Start, Subscription};
+use crate::encode::InvalidField;
+use crate::event::Event;
+
+/// What to do when a client comes back and what it missed is not in the log (nor in the
+/// [`History`](super::History)) any more, or cannot be told because its id is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapPolicy {
+    /// Replay all that the log has. Where ids are the events' own and the client's is unknown, it
+    /// may have seen some of it.
+    #[default]
+    Replay,
+    /// Begin with what is published from now on.
+    Live,
+    /// Do not subscribe: [`start`](Subscribe::start) fails with [`SubscribeError::Gap`], and the
+    /// handler can answer in its own way (204 stops a client for good).
+    Refuse,
+}
+
+/// How a subscription begins; see [`Subscription::resume`](super::Subscription::resume).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resume {
+    /// The client has no last event ID.
+    New,
+    /// The client has seen everything: nothing is replayed.
+    CaughtUp,
+    /// The client missed what the log still has.
+    #[non_exhaustive]
+    Resumed {
+        /// How many events are replayed, before the filter.
+        replayed: usize,
+    },
+    /// The client missed more than the log has, and gets it from the [`History`](super::History).
+    History,
+    /// The client missed events that are gone, or its last event ID is unknown.
+    #[non_exhaustive]
+    Gap {
+        /// How many events it missed at most, where that is known.
+        missed: Option<u64>,
+    },
+}
+
+/// Why there is no subscription.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There are as many subscriptions as the hub admits: answer 503 with a `Retry-After`.
+    #[non_exhaustive]
+    Full {
+        /// How many that are.
+        limit: usize,
+    },
+    /// The hub is closed.
+    Closed,
+    /// There is a gap, and [`GapPolicy::Refuse`] is set.
+    #[non_exhaustive]
+    Gap {
+        /// How many events the client missed at most, where that is known.
+        missed: Option<u64>,
+    },
+    /// The gap event cannot be sent.
+    InvalidEvent(InvalidField),
+    /// The [`History`](super::History) failed.
+    History(io::Error),
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubscribeError::Full { limit } => write!(f, "the hub has all its {limit} subscribers"),
+            SubscribeError::Closed => f.write_str("the hub is closed"),
+            SubscribeError::Gap { missed: None } => f.write_str("the last event id is unknown"),
+            SubscribeError::Gap {
+                missed: Some(missed),
+            } => write!(f, "up to {missed} events after the last event id are gone"),
+            SubscribeError::InvalidEvent(_) => f.write_str("the gap event cannot be sent"),
+            SubscribeError::History(_) => f.write_str("the history failed"),
+        }
+    }
+}
+
+impl Error for SubscribeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            SubscribeError::InvalidEvent(error) => Some(error),
+            SubscribeError::History(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<SubscribeError> for io::Error {
+    /// The kinds: `QuotaExceeded` when full, `BrokenPipe` when closed, `NotFound` for a gap,
+    /// `InvalidInput` for the gap event, and the history's own.
+    fn from(error: SubscribeError) -> Self {
+        let kind = match &error {
+            SubscribeError::Full { .. } => io::ErrorKind::QuotaExceeded,
+            SubscribeError::Closed => io::ErrorKind::BrokenPipe,
+            SubscribeError::Gap { .. } => io::ErrorKind::NotFound,
+            SubscribeError::InvalidEvent(_) => io::ErrorKind::InvalidInput,
+            SubscribeError::History(error) => error.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// A subscription to be; see [`Hub::subscribe`](super::Hub::subscribe).
+///
+/// ```
+/// use sse_io::{Event, Hub, hub::Resume};
+///
+/// let hub = Hub::new();
+/// let seen = hub.publish_to(["a"], &Event::new("1"))?;
+/// let missed = hub.publish_to(["b"], &Event::new("2"))?;
+/// hub.publish_to(["c"], &Event::new("3"))?;
+///
+/// let mut subscription = hub
+///     .subscribe()
+///     .with_topics(["a", "b"])
+///     .with_last_event_id(seen.as_str())
+///     .start()?;
+/// assert!(matches!(subscription.resume(), Resume::Resumed { replayed: 1, .. }));
+/// assert_eq!(subscription.recv()?.id(), Some(&*missed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "it subscribes when it is started"]
+pub struct Subscribe {
+    shared: Arc<Shared>,
+    topics: Option<Vec<(Key, Box<str>)>>,
+    filter: Option<Filter>,
+    last_event_id: String,
+    replay: usize,
+    gap: GapPolicy,
+    lag: LagPolicy,
+    gap_event: Option<Event<'static>>,
+}
+
+impl Subscribe {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Subscribe {
+            shared,
+            topics: None,
+            filter: None,
+            last_event_id: String::new(),
+            replay: 0,
+            gap: GapPolicy::default(),
+            lag: LagPolicy::default(),
+            gap_event: None,
+        }
+    }
+
+    /// Adds topics: the subscription gets what is published to one of them, and what is published to
+    /// everyone. Default: no topics are named, and it gets everything.
+    ///
+    /// To call this with an empty list is to name topics, and none: what is published to any topic
+    /// is not for this subscription then.
+    pub fn with_topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        let named = self.topics.get_or_insert_default();
+        for topic in topics {
+            let name = topic.as_ref();
+            if !named.iter().any(|(_, known)| **known == *name) {
+                named.push((self.shared.key(name), name.into()));
+            }
+        }
+        self
+    }
+
+    /// Sets a filter: events that it refuses are passed over. It runs on the subscriber's thread,
+    /// under no lock, and may use the hub. Prefer topics where they do: a filter is asked for each
+    /// event, and woken for it. Default: none.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut short = hub.subscribe().with_filter(|frame| frame.as_bytes().len() < 60).start()?;
+    /// hub.publish(&Event::new("a long story, and it does not end here"))?;
+    /// let id = hub.publish(&Event::new("short"))?;
+    /// assert_eq!(short.recv()?.id(), Some(&*id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_filter(mut self, filter: impl FnMut(&Frame) -> bool + Send + 'static) -> Self {
+        self.filter = Some(Box::new(filter));
+        self
+    }
+
+    /// Sets the last event ID of a client that comes back: it gets what was published after it.
+    /// Default, and what the empty id means: a new client.
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+        self.last_event_id = id.into();
+        self
+    }
+
+    /// Sets how many of the newest events in the log a new client gets first: those that the
+    /// subscription would have got, before the filter. `usize::MAX` is all of them. Does nothing for
+    /// a client that comes back. Default: zero.
+    pub fn with_replay(mut self, events: usize) -> Self {
+        self.replay = events;
+        self
+    }
+
+    /// Sets what to do about a gap at the start. Default: [`GapPolicy::Replay`].
+    pub fn with_gap(mut self, policy: GapPolicy) -> Self {
+        self.gap = policy;
+        self
+    }
+
+    /// Sets what [`serve`](Subscription::serve) does when the subscription has lagged. Default:
+    /// [`LagPolicy::End`].
+    pub fn with_lag(mut self, policy: LagPolicy) -> Self {
+        self.lag = policy;
+        self
+    }
+
+    /// Sets an event that tells the client of a gap: it comes first where there is one at the start,
+    /// and in [`serve`](Subscription::serve) with [`LagPolicy::Skip`] where events were missed. It is
+    /// no part of the log and passes every filter. Leave its id out, as that would become the
+    /// client's last event ID. Default: none.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut subscription = hub
+    ///     .subscribe()
+    ///     .with_last_event_id("from another time")
+    ///     .with_gap_event(Event::new("").with_name("reload"))
+    ///     .start()?;
+    /// assert_eq!(subscription.recv()?.as_bytes(), b"event: reload\ndata:\n\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_gap_event(mut self, event: Event<'static>) -> Self {
+        self.gap_event = Some(event);
+        self
+    }
+
+    /// Subscribes. Everything that is published after this returns reaches the subscription; what
+    /// was published before and is replayed joins it with no hole and nothing twice.
+    ///
+    /// Does not block, but for a [`History`](super::History) where the log does not do.
+    ///
+    /// # Errors
+    ///
+    /// As [`SubscribeError`] lists them. It converts into an [`io::Error`].
+    ///
+    /// ```
+    /// use sse_io::hub::{GapPolicy, SubscribeError};
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::builder().with_max_subscribers(1).build();
+    /// let strict = hub.subscribe().with_last_event_id("?").with_gap(GapPolicy::Refuse).start();
+    /// assert!(matches!(strict, Err(SubscribeError::Gap { missed: None, .. })));
+    ///
+    /// let first = hub.subscribe().start()?;
+    /// let second = hub.subscribe().start().unwrap_err();
+    /// assert_eq!(second.to_string(), "the hub has all its 1 subscribers");
+    /// # Ok::<(), SubscribeError>(())
+    /// ```
+    pub fn start(self) -> Result<Subscription, SubscribeError> {
+        let everyone = None::<iter::Empty<&str>>.into_iter().flatten();
+        let notice = match &self.gap_event {
+            None => None,
+            Some(event) => {
+                let mut wire = Vec::new();
+                event
+                    .encode(&mut wire)
+                    .map_err(SubscribeError::InvalidEvent)?;
+                let frame = Frame::encode(event, everyone, |frame, event| frame.event(event));
+                frame.ok()
+            }
+        };
+        let interest = match self.topics {
+            None => Interest::Everything,
+            Some(topics) => Interest::Topics(topics.into()),
+        };
+        Subscription::start(Start {
+            shared: self.shared,
+            interest,
+            filter: self.filter,
+            last_event_id: self.last_event_id,
+            replay: self.replay,
+            gap: self.gap,
+            lag: self.lag,
+            notice,
+        })
+    }
+}
+
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics = self.topics.as_ref();
+        f.debug_struct("Subscribe")
+            .field(
+                "topics",
+                &topics.map(|topics| topics.iter().map(|(_, name)| name).collect::<Vec<_>>()),
+            )
+            .field("filter", &self.filter.is_some())
+            .field("last_event_id", &self.last_event_id)
+            .field("replay", &self.replay)
+            .field("gap", &self.gap)
+            .field("lag", &self.lag)
+            .field("gap_event", &self.gap_event)
+            .finish_non_exhaustive()
+    }
+}
