@@ -119,6 +119,14 @@ impl Past {
         history: &dyn History,
         interest: &Interest,
     ) -> io::Result<Page> {
+        if self.ahead || !self.read.is_empty() {
+            // The log may be behind `last`, whose followers it will bring.
+            if let Some(cursor) = self.look_ahead(shared, history, interest)? {
+                self.paging = None;
+                return Ok(Page::Read(Vec::new(), Some(cursor)));
+            }
+            self.ahead = false;
+        }
         let state = shared.lock();
         let newest = state.log.newest_id().cloned();
         let next = state.log.next();
