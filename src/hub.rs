@@ -114,10 +114,12 @@
 //! the log, so that a client may reconnect to any of them.
 
 mod builder;
+mod error;
 mod frame;
 mod history;
 mod log;
 mod paging;
+mod received;
 mod roster;
 mod serve;
 mod shared;
@@ -131,11 +133,13 @@ use std::iter;
 use std::sync::Arc;
 
 pub use self::builder::{Builder, IdPolicy};
+pub use self::error::{RecvError, SubscribeError};
 pub use self::frame::{EventId, Frame};
 pub use self::history::History;
+pub use self::received::{IntoIter, Iter};
 pub use self::serve::{Ended, LagPolicy};
-pub use self::subscribe::{GapPolicy, Resume, Subscribe, SubscribeError};
-pub use self::subscription::{IntoIter, Iter, RecvError, Subscription};
+pub use self::subscribe::{GapPolicy, Resume, Subscribe};
+pub use self::subscription::Subscription;
 
 use self::log::Audience;
 use self::shared::{Ids, Owner, Shared};

@@ -265,6 +265,13 @@ impl Frame {
         self.bytes.len() - ROOM
     }
 
+    /// Gives the buffer back if it is larger than this.
+    pub(crate) fn shrink(&mut self, keep: usize) {
+        if self.bytes.capacity() > keep {
+            *self = Frame::default();
+        }
+    }
+
     /// The frame, as it is without framing.
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -211,3 +211,82 @@ impl Log {
         evicted.push(entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use super::*;
+    use crate::event::Event;
+
+    fn log(age: Option<Duration>) -> Log {
+        Log::new(Limits {
+            events: 4,
+            bytes: 1 << 20,
+            age,
+        })
+    }
+
+    fn append(log: &mut Log, id: &str, at: Option<Instant>) -> Vec<u64> {
+        let event = Event::new("x").with_id(id);
+        let topics = iter::empty::<&str>();
+        let frame = Frame::encode(&event, topics, |frame, event| frame.event(event)).unwrap();
+        let evicted = log.append(Entry {
+            frame,
+            sequence: log.next(),
+            audience: Audience::Everyone,
+            id: id.parse().ok(),
+            at,
+        });
+        evicted.iter().map(|entry| entry.sequence).collect()
+    }
+
+    #[test]
+    fn an_entry_is_evicted_once_it_is_older_than_the_limit() {
+        let limit = Duration::from_secs(60);
+        let start = Instant::now();
+        let at = |seconds| Some(start + Duration::from_secs(seconds));
+        let mut log = log(Some(limit));
+        assert_eq!(append(&mut log, "1", at(0)), []);
+        assert_eq!(append(&mut log, "2", at(10)), []);
+        assert_eq!(log.expire(at(60)).iter().count(), 0);
+        assert_eq!(log.expire(at(61)).iter().count(), 1);
+        assert_eq!((log.tail(), log.len()), (2, 1));
+        assert_eq!(append(&mut log, "3", at(100)), [2]);
+        assert_eq!(log.expire(None).iter().count(), 0);
+        // A clock that another thread read before.
+        assert_eq!(log.expire(at(0)).iter().count(), 0);
+    }
+
+    #[test]
+    fn sequences_are_indices_whatever_was_evicted() {
+        let mut log = log(None);
+        for n in 1..=10 {
+            append(&mut log, "0", None);
+            let all: Vec<_> = log.from(0).map(|entry| entry.sequence).collect();
+            assert_eq!(all, Vec::from_iter(log.tail()..=n));
+            assert_eq!(log.from(n).count(), 1);
+            assert_eq!(log.from(n + 1).count(), 0);
+            assert_eq!(log.from(u64::MAX).count(), 0);
+        }
+        assert_eq!((log.tail(), log.next()), (7, 11));
+    }
+
+    #[test]
+    fn an_id_is_found_while_its_entry_is_there() {
+        let mut log = log(None);
+        for id in ["1", "2", "1", "3"] {
+            append(&mut log, id, None);
+        }
+        assert_eq!(log.find(1, "1"), Some(3));
+        assert_eq!(log.find(2, "2"), Some(2));
+        assert_eq!(log.find(2, "another of the same hash"), None);
+        assert_eq!(log.find(4, "4"), None);
+        append(&mut log, "4", None);
+        append(&mut log, "5", None);
+        assert_eq!((log.find(1, "1"), log.find(2, "2")), (Some(3), None));
+        append(&mut log, "6", None);
+        assert_eq!(log.find(1, "1"), None);
+        assert_eq!(log.ids.len(), 4);
+    }
+}

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use super::frame::Frame;
 use super::log::{Audience, Entry, Evicted, Key, KeyMap};
 use crate::sync::Signal;
 
@@ -14,20 +13,29 @@ use crate::sync::Signal;
 #[derive(Debug)]
 pub(super) enum Interest {
     Everything,
-    /// These topics, and what is published to everyone.
+    /// These topics, in the order of their keys, and what is published to everyone.
     Topics(Box<[(Key, Box<str>)]>),
 }
 
 impl Interest {
+    pub(super) fn in_topics(mut topics: Vec<(Key, Box<str>)>) -> Self {
+        topics.sort_unstable();
+        topics.dedup();
+        Interest::Topics(topics.into())
+    }
+
     pub(super) fn takes(&self, entry: &Entry) -> bool {
         let wanted = match (self, &entry.audience) {
             (Interest::Everything, _) | (_, Audience::Everyone) => return true,
             (Interest::Topics(wanted), _) => wanted,
         };
         entry.audience.topics().iter().any(|key| {
+            let start = wanted.partition_point(|(wanted, _)| wanted < key);
+            let mut same = wanted[start..]
+                .iter()
+                .take_while(|(wanted, _)| wanted == key);
             // The names have the last word: two might share a hash.
-            let mut same = wanted.iter().filter(|(wanted, _)| wanted == key);
-            same.any(|(_, name)| is_for(&entry.frame, name))
+            same.any(|(_, name)| entry.frame.topics().any(|topic| *topic == **name))
         })
     }
 
@@ -38,10 +46,6 @@ impl Interest {
             Interest::Topics(topics) => topics,
         }
     }
-}
-
-fn is_for(frame: &Frame, name: &str) -> bool {
-    frame.topics().any(|topic| topic == name)
 }
 
 /// Where those that wait stand.

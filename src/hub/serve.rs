@@ -3,12 +3,16 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::subscription::{Next, RecvError, Refill, Subscription};
+use super::error::RecvError;
+use super::subscription::{Next, Refill, Subscription};
 use crate::emitter::Emitter;
 use crate::writer::Frame as Buffer;
 
 /// How many bytes of waiting frames go into one write.
 const JOIN: usize = 16 << 10;
+
+/// What a connection keeps of its buffer while it waits.
+const KEPT: usize = 2 << 10;
 
 /// What [`serve`](Subscription::serve) does when the subscription has lagged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +29,6 @@ pub enum LagPolicy {
 /// Why [`serve`](Subscription::serve) returned.
 #[derive(Debug)]
 #[non_exhaustive]
-#[must_use = "it tells why the connection is no longer served"]
 pub enum Ended {
     /// The hub was closed and everything is sent; or the emitter was closed, be it by a write of
     /// another handle that failed.
@@ -49,7 +52,8 @@ impl Subscription {
     /// Events that wait are joined into one write of up to 16 KiB. A comment is sent when nothing was
     /// written for `heartbeat`, by this or another handle of the emitter; about 15 seconds keep proxies
     /// from dropping the connection (HTML standard, 9.2.7) and notice a client that is gone. Zero is no
-    /// heartbeat. No second thread; nothing is allocated once the buffers have grown.
+    /// heartbeat. No second thread; nothing is allocated
+    /// for an event once the buffers have grown, and what a burst took is given back before it waits.
     ///
     /// Blocks as long as the emitter's inner writer does: while a client does not read, neither a
     /// close nor a lag is noticed before the socket's write time-out. The emitter stays open after an
@@ -134,6 +138,8 @@ impl Subscription {
             Duration::ZERO => None,
             _ => emitter.last_write().checked_add(heartbeat),
         };
+        // Thousands may wait: only small events are worth a buffer until the next comes.
+        buffer.shrink(KEPT);
         match self.signal.wait(due) {
             true => Ok(()),
             false => emitter.beat(heartbeat, buffer),

@@ -1,18 +1,16 @@
-//! Subscribing: what is wanted, where it begins, and how it can fail.
+//! Subscribing: what is wanted, and where it begins.
 
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::iter;
 use std::sync::Arc;
 
+use super::error::SubscribeError;
 use super::frame::Frame;
 use super::log::Key;
 use super::roster::Interest;
 use super::serve::LagPolicy;
 use super::shared::Shared;
 use super::subscription::{Filter, Start, Subscription};
-use crate::encode::InvalidField;
 use crate::event::Event;
 
 /// What to do when a client comes back and what it missed is not in the log (nor in the
@@ -53,70 +51,6 @@ pub enum Resume {
         /// How many events it missed at most, where that is known.
         missed: Option<u64>,
     },
-}
-
-/// Why there is no subscription.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SubscribeError {
-    /// There are as many subscriptions as the hub admits: answer 503 with a `Retry-After`.
-    #[non_exhaustive]
-    Full {
-        /// How many that are.
-        limit: usize,
-    },
-    /// The hub is closed.
-    Closed,
-    /// There is a gap, and [`GapPolicy::Refuse`] is set.
-    #[non_exhaustive]
-    Gap {
-        /// How many events the client missed at most, where that is known.
-        missed: Option<u64>,
-    },
-    /// The gap event cannot be sent.
-    InvalidEvent(InvalidField),
-    /// The [`History`](super::History) failed.
-    History(io::Error),
-}
-
-impl fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubscribeError::Full { limit } => write!(f, "the hub has all its {limit} subscribers"),
-            SubscribeError::Closed => f.write_str("the hub is closed"),
-            SubscribeError::Gap { missed: None } => f.write_str("the last event id is unknown"),
-            SubscribeError::Gap {
-                missed: Some(missed),
-            } => write!(f, "up to {missed} events after the last event id are gone"),
-            SubscribeError::InvalidEvent(_) => f.write_str("the gap event cannot be sent"),
-            SubscribeError::History(_) => f.write_str("the history failed"),
-        }
-    }
-}
-
-impl Error for SubscribeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            SubscribeError::InvalidEvent(error) => Some(error),
-            SubscribeError::History(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<SubscribeError> for io::Error {
-    /// The kinds: `QuotaExceeded` when full, `BrokenPipe` when closed, `NotFound` for a gap,
-    /// `InvalidInput` for the gap event, and the history's own.
-    fn from(error: SubscribeError) -> Self {
-        let kind = match &error {
-            SubscribeError::Full { .. } => io::ErrorKind::QuotaExceeded,
-            SubscribeError::Closed => io::ErrorKind::BrokenPipe,
-            SubscribeError::Gap { .. } => io::ErrorKind::NotFound,
-            SubscribeError::InvalidEvent(_) => io::ErrorKind::InvalidInput,
-            SubscribeError::History(error) => error.kind(),
-        };
-        io::Error::new(kind, error)
-    }
 }
 
 /// A subscription to be; see [`Hub::subscribe`](super::Hub::subscribe).
@@ -171,12 +105,10 @@ impl Subscribe {
     /// is not for this subscription then.
     pub fn with_topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let named = self.topics.get_or_insert_default();
-        for topic in topics {
+        named.extend(topics.into_iter().map(|topic| {
             let name = topic.as_ref();
-            if !named.iter().any(|(_, known)| **known == *name) {
-                named.push((self.shared.key(name), name.into()));
-            }
-        }
+            (self.shared.key(name), name.into())
+        }));
         self
     }
 
@@ -256,7 +188,7 @@ impl Subscribe {
     ///
     /// # Errors
     ///
-    /// As [`SubscribeError`] lists them. It converts into an [`io::Error`].
+    /// As [`SubscribeError`] lists them. It converts into an [`io::Error`](std::io::Error).
     ///
     /// ```
     /// use sse_io::hub::{GapPolicy, SubscribeError};
@@ -286,7 +218,7 @@ impl Subscribe {
         };
         let interest = match self.topics {
             None => Interest::Everything,
-            Some(topics) => Interest::Topics(topics.into()),
+            Some(topics) => Interest::in_topics(topics),
         };
         Subscription::start(Start {
             shared: self.shared,

@@ -1,19 +1,23 @@
 //! The subscription: a cursor into the log, with a thread that may wait for more.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::error::{RecvError, SubscribeError};
 use super::frame::Frame;
 use super::paging::{Page, Past};
+use super::received::Iter;
 use super::roster::Interest;
 use super::serve::LagPolicy;
 use super::shared::{Read, STEP, Shared, Take};
-use super::subscribe::{GapPolicy, Resume, SubscribeError};
+use super::subscribe::{GapPolicy, Resume};
 use crate::sync::Signal;
+
+/// For how many frames a subscription that waits keeps room.
+const KEPT: usize = 8;
 
 /// A user's filter.
 pub(super) type Filter = Box<dyn FnMut(&Frame) -> bool + Send>;
@@ -63,56 +67,6 @@ pub struct Subscription {
     resume: Resume,
     /// Where the hub has a history and the client has an event.
     past: Option<Box<Past>>,
-}
-
-/// Why [`recv`](Subscription::recv) gave no event.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RecvError {
-    /// The hub is closed, and everything was received. It stays so.
-    Closed,
-    /// The subscriber was so slow that events were evicted before it read them. The next call goes
-    /// on at the oldest one that is left.
-    #[non_exhaustive]
-    Lagged {
-        /// How many it missed at most.
-        missed: u64,
-    },
-    /// The [`History`](super::History) failed. The next call asks it again.
-    History(io::Error),
-}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecvError::Closed => f.write_str("the hub is closed"),
-            RecvError::Lagged { missed } => {
-                write!(f, "the subscriber lagged: up to {missed} events are gone")
-            }
-            RecvError::History(_) => f.write_str("the history failed"),
-        }
-    }
-}
-
-impl Error for RecvError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            RecvError::History(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<RecvError> for io::Error {
-    /// The kinds: `BrokenPipe` when closed, `Other` after a lag, and the history's own.
-    fn from(error: RecvError) -> Self {
-        let kind = match &error {
-            RecvError::Closed => io::ErrorKind::BrokenPipe,
-            RecvError::Lagged { .. } => io::ErrorKind::Other,
-            RecvError::History(error) => error.kind(),
-        };
-        io::Error::new(kind, error)
-    }
 }
 
 /// What a subscription is started with.
@@ -403,7 +357,7 @@ impl Subscription {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn iter(&mut self) -> Iter<'_> {
-        Iter { subscription: self }
+        Iter::new(self)
     }
 
     /// Takes what is to be passed on next, the gap event included, if `fits` has room for it. Runs the
@@ -485,6 +439,10 @@ impl Subscription {
         };
         drop(state);
         drop(expired);
+        if self.waits && self.ready.capacity() > KEPT {
+            // After a burst, or a page of the history: one that waits is to be small.
+            self.ready = VecDeque::new();
+        }
         result
     }
 
@@ -520,54 +478,5 @@ impl fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("resume", &self.resume)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a [`Subscription`] receives, from [`Subscription::iter`].
-#[derive(Debug)]
-pub struct Iter<'a> {
-    subscription: &'a mut Subscription,
-}
-
-impl Iterator for Iter<'_> {
-    type Item = Result<Frame, RecvError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.subscription.recv() {
-            Err(RecvError::Closed) => None,
-            result => Some(result),
-        }
-    }
-}
-
-/// What a [`Subscription`] receives, which it owns.
-#[derive(Debug)]
-pub struct IntoIter {
-    subscription: Subscription,
-}
-
-impl Iterator for IntoIter {
-    type Item = Result<Frame, RecvError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.subscription.iter().next()
-    }
-}
-
-impl IntoIterator for Subscription {
-    type Item = Result<Frame, RecvError>;
-    type IntoIter = IntoIter;
-
-    fn into_iter(self) -> IntoIter {
-        IntoIter { subscription: self }
-    }
-}
-
-impl<'a> IntoIterator for &'a mut Subscription {
-    type Item = Result<Frame, RecvError>;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
     }
 }
