@@ -183,7 +183,11 @@ impl Subscription {
             return Ok(());
         }
         match past.page(&self.shared, &**history, &self.interest)? {
-            Page::Unknown => {}
+            Page::Unknown => {
+                // The log may have rolled on meanwhile, which is the same gap: how much is missed is
+                // not known.
+                self.cursor = self.cursor.max(self.shared.lock().log.tail());
+            }
             Page::Read(frames, cursor) => {
                 self.resume = match frames.is_empty() {
                     true => Resume::CaughtUp,
