@@ -846,7 +846,10 @@ mod limits {
         let second = live(&hub);
         let error = hub.subscribe().start().unwrap_err();
         assert!(matches!(error, SubscribeError::Full { limit: 2, .. }));
-        assert_eq!(error.to_string(), "the hub has all its 2 subscribers");
+        assert_eq!(
+            error.to_string(),
+            "the hub is at its limit of 2 subscribers"
+        );
         assert_eq!(io::Error::from(error).kind(), ErrorKind::QuotaExceeded);
         drop(first);
         let _third = live(&hub);

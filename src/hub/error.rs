@@ -33,7 +33,9 @@ pub enum SubscribeError {
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SubscribeError::Full { limit } => write!(f, "the hub has all its {limit} subscribers"),
+            SubscribeError::Full { limit } => {
+                write!(f, "the hub is at its limit of {limit} subscribers")
+            }
             SubscribeError::Closed => f.write_str("the hub is closed"),
             SubscribeError::Gap { missed: None } => f.write_str("the last event id is unknown"),
             SubscribeError::Gap {

@@ -200,7 +200,7 @@ impl Subscribe {
     ///
     /// let first = hub.subscribe().start()?;
     /// let second = hub.subscribe().start().unwrap_err();
-    /// assert_eq!(second.to_string(), "the hub has all its 1 subscribers");
+    /// assert_eq!(second.to_string(), "the hub is at its limit of 1 subscribers");
     /// # Ok::<(), SubscribeError>(())
     /// ```
     pub fn start(self) -> Result<Subscription, SubscribeError> {
