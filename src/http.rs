@@ -302,6 +302,28 @@ pub fn is_event_stream(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("text/event-stream")
 }
 
+/// The wait that a `Retry-After` header asks for, when it does so in whole seconds (RFC 9110,
+/// 10.2.3). A date, and anything else, is `None`.
+///
+/// ```
+/// # use std::time::Duration;
+/// use sse_io::http::retry_after;
+///
+/// assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
+/// assert_eq!(retry_after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+/// ```
+pub fn retry_after(value: impl AsRef<[u8]>) -> Option<Duration> {
+    let digits = value.as_ref().trim_ascii();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: u64, digit: &u8| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    };
+    Some(Duration::from_secs(digits.iter().fold(0, add)))
+}
+
 /// Sets options on the sockets that a listener will accept, by setting them on the listener, whose
 /// accepted sockets inherit them on Linux: for servers that never let go of the socket, like
 /// `tiny_http` (`Server::from_listener`).

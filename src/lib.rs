@@ -147,6 +147,7 @@
 
 pub mod body;
 mod buffer;
+pub mod client;
 mod emitter;
 mod encode;
 mod event;
@@ -158,6 +159,7 @@ mod scan;
 mod sync;
 mod writer;
 
+pub use client::EventSource;
 pub use emitter::{Emitter, Heartbeat};
 pub use encode::InvalidField;
 pub use event::{Event, ParseEventError};

@@ -230,6 +230,20 @@ impl<R: BufRead> Reader<R> {
         self.inner
     }
 
+    /// Reads on to the next event, for [`lend`](Reader::lend) to give out; false is the end of the
+    /// stream.
+    pub(crate) fn advance(&mut self) -> io::Result<bool> {
+        Ok(self.step(false)? == Step::Event)
+    }
+
+    /// The event that [`advance`](Reader::advance) has come to and the last event ID, as often as it
+    /// is asked for.
+    pub(crate) fn lend(&mut self) -> io::Result<(Event<'_>, &str)> {
+        let length = self.lent_length(Step::Event);
+        let bytes = lent_bytes(&mut self.inner, length)?;
+        Ok((self.parser.current(bytes), self.parser.last_event_id()))
+    }
+
     /// Takes the last event's bytes out of the inner buffer.
     #[inline]
     fn settle(&mut self) {
