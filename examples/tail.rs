@@ -1,18 +1,36 @@
-//! cargo run --example tail -- [--comments] URL
+//! cargo run --example tail -- [--follow] [--last-event-id ID] URL
 //!
 //! Prints every event of a stream as it arrives. Exit code 0 at the end of the stream, 1 when there
 //! is no stream to read, 2 when the arguments are not understood.
+//!
+//! With `--follow` a lost connection is made again, and the stream goes on after the last event; it
+//! has ended when the server answers 204. `--retry-statuses` follows over the likes of 503 as well.
+//! Without, `--comments` prints the comments too.
 
-use std::io::{self, BufReader, Write};
+use std::error::Error;
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use sse_io::{Event, Item, Reader, http};
-use ureq::Agent;
+use sse_io::client::{Ending, ErrorKind, Request, Response, State, TRANSIENT_STATUSES};
+use sse_io::{Event, EventSource, Item, Reader, http};
+use ureq::{Agent, BodyReader};
 
-const USAGE: &str = "usage: tail [--comments] URL";
+const USAGE: &str = "\
+usage: tail [--last-event-id ID] [--comments] URL
+       tail [--last-event-id ID] --follow [--retry-statuses] URL";
+
+/// Three heartbeats of most servers: a connection that is silent for so long is lost.
+const SILENCE: Duration = Duration::from_secs(45);
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1), &mut io::stdout().lock()) {
+    let watched = io::stderr().is_terminal();
+    let tell = move |line: &str| {
+        if watched {
+            eprintln!("tail: {line}");
+        }
+    };
+    match run(std::env::args().skip(1), &mut io::stdout().lock(), tell) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, message)) => {
             eprintln!("{message}");
@@ -21,7 +39,41 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what the arguments say.
+/// What the arguments say.
+#[derive(Default)]
+struct Options {
+    url: String,
+    last_event_id: String,
+    comments: bool,
+    follow: bool,
+    retry_statuses: bool,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+        let mut options = Options::default();
+        let mut urls = Vec::new();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--comments" => options.comments = true,
+                "--follow" => options.follow = true,
+                "--retry-statuses" => options.retry_statuses = true,
+                "--last-event-id" => options.last_event_id = arguments.next()?,
+                option if option.starts_with('-') => return None,
+                _ => urls.push(argument),
+            }
+        }
+        options.url = urls.pop().filter(|_| urls.is_empty())?;
+        // A client that follows is given events alone.
+        let excluded = match options.follow {
+            true => options.comments,
+            false => options.retry_statuses,
+        };
+        (!excluded).then_some(options)
+    }
+}
+
+/// Does what the arguments say; `tell` hears what becomes of the connection that is followed.
 ///
 /// # Errors
 ///
@@ -29,25 +81,24 @@ fn main() -> ExitCode {
 pub fn run(
     arguments: impl Iterator<Item = String>,
     out: &mut impl Write,
+    tell: impl FnMut(&str) + Send + 'static,
 ) -> Result<(), (u8, String)> {
-    let mut comments = false;
-    let mut urls = Vec::new();
-    for argument in arguments {
-        match argument.as_str() {
-            "--comments" => comments = true,
-            option if option.starts_with('-') => return Err((2, USAGE.into())),
-            _ => urls.push(argument),
-        }
-    }
-    let [url] = urls.as_slice() else {
+    let Some(options) = Options::parse(arguments) else {
         return Err((2, USAGE.into()));
     };
-    match tail(url, comments, out) {
+    let result = match options.follow {
+        true => follow(&options, out, tell),
+        false => tail(&options, out),
+    };
+    match result {
         Ok(()) => Ok(()),
         // Whoever read our output has had enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Failure::Output(error)) => Err((1, format!("tail: cannot print: {error}"))),
-        Err(Failure::Stream(message)) => Err((1, format!("tail: {url}: {message}"))),
+        Err(Failure::Stream(message)) => {
+            let message = format!("tail: {}: {message}", options.url);
+            Err((1, printable(&message)))
+        }
     }
 }
 
@@ -59,20 +110,89 @@ enum Failure {
     Output(io::Error),
 }
 
-/// Prints the stream at `url` to `out` until it ends.
-fn tail(url: &str, comments: bool, out: &mut impl Write) -> Result<(), Failure> {
+/// Prints the stream to `out`, over as many connections as it takes, until the server has no more.
+fn follow(
+    options: &Options,
+    out: &mut impl Write,
+    mut tell: impl FnMut(&str) + Send + 'static,
+) -> Result<(), Failure> {
+    let retried = match options.retry_statuses {
+        true => TRANSIENT_STATUSES,
+        false => &[],
+    };
+    let mut source = EventSource::new(|request| connect(&options.url, request))
+        .with_last_event_id(&options.last_event_id)
+        .with_retried_statuses(retried)
+        .on_state(move |state| match state {
+            State::Waiting { why, delay, .. } => {
+                let why = printable(&chain(why));
+                tell(&format!("{why}; next attempt in {delay:.1?}"));
+            }
+            // The message at the end will say why.
+            State::Closed(Ending::Failed(_)) => {}
+            state => tell(&state.to_string()),
+        });
+    loop {
+        match source.next_event() {
+            Ok(Some(event)) => print(&event, out).map_err(Failure::Output)?,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::EventTooLarge => {
+                eprintln!("tail: {}", chain(&error));
+            }
+            Err(error) => return Err(Failure::Stream(chain(&error))),
+        }
+        out.flush().map_err(Failure::Output)?;
+    }
+}
+
+/// One attempt: makes the request, and waits for the head of the response.
+fn connect(
+    url: &str,
+    request: &Request<'_>,
+) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false) // the status is the library's to judge
+        .accept_encoding("identity") // compression would hold events back
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_per_read(Some(SILENCE))
+        .build();
+    let mut call = Agent::new_with_config(config).get(url);
+    for (name, value) in request.headers() {
+        call = call.header(name, value);
+    }
+    let response = call.call().map_err(|error| match error {
+        // No other attempt would do better.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            io::Error::new(io::ErrorKind::InvalidInput, error)
+        }
+        error => error.into_io(),
+    })?;
+    let (head, body) = response.into_parts();
+    let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
+    let body = BufReader::new(body.into_reader());
+    Ok(
+        Response::new(head.status.as_u16(), header("Content-Type"), body)
+            .with_retry_after(http::retry_after(header("Retry-After"))),
+    )
+}
+
+/// Prints the stream to `out` until its connection ends.
+fn tail(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     let stream = |message: String| Failure::Stream(message);
     let config = Agent::config_builder()
         // The status is ours to judge, and compression would hold events back.
         .http_status_as_error(false)
         .accept_encoding("identity")
         .build();
-    let response = Agent::new_with_config(config)
-        .get(url)
+    let mut call = Agent::new_with_config(config)
+        .get(&options.url)
         .header("Accept", "text/event-stream")
-        .header("Cache-Control", "no-cache")
-        .call()
-        .map_err(|error| stream(error.to_string()))?;
+        .header("Cache-Control", "no-cache");
+    if !options.last_event_id.is_empty() {
+        call = call.header("Last-Event-ID", &options.last_event_id);
+    }
+    let response = call.call().map_err(|error| stream(error.to_string()))?;
     if response.status() != 200 {
         return Err(stream(format!("the server answered {}", response.status())));
     }
@@ -89,7 +209,7 @@ fn tail(url: &str, comments: bool, out: &mut impl Write) -> Result<(), Failure> 
     loop {
         match reader.read_item() {
             Ok(Some(Item::Event { event, .. })) => print(&event, out).map_err(Failure::Output)?,
-            Ok(Some(Item::Comment(text))) if comments => {
+            Ok(Some(Item::Comment(text))) if options.comments => {
                 writeln!(out, ": {}\n", printable(&text)).map_err(Failure::Output)?;
             }
             Ok(Some(_)) => continue,
@@ -115,6 +235,17 @@ fn print(event: &Event<'_>, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "data: {}", printable(line))?;
     }
     writeln!(out)
+}
+
+/// The error and what caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// The text without the control characters that a stranger could steer the terminal with.

@@ -1,8 +1,11 @@
-//! The examples over real HTTP: `server` on `tiny_http` and `std_tcp`, read by ureq, `tail` and bare
-//! sockets.
+//! The examples over real HTTP: `server` on `tiny_http` and `std_tcp`, read by ureq, `tail`, `agent`
+//! and bare sockets.
 
 mod util;
 
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/agent.rs"]
+mod agent;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/server.rs"]
 mod server;
@@ -13,12 +16,15 @@ mod std_tcp;
 #[path = "../examples/tail.rs"]
 mod tail;
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use sse_io::client::Listeners;
 use sse_io::{Event, Reader, ResponseHead};
 use util::within;
 
@@ -128,26 +134,61 @@ fn tick(id: u64) -> Event<'static> {
 
 /// Serves these bytes to one client, then closes.
 fn once(response: Vec<u8>) -> String {
+    in_turn(vec![response]).0
+}
+
+/// Serves each of these to one client after the other, and tells what `Last-Event-ID` each sent;
+/// then nobody listens any more.
+fn in_turn(responses: Vec<Vec<u8>>) -> (String, mpsc::Receiver<Option<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let (told, asked) = mpsc::channel();
     thread::spawn(move || -> io::Result<()> {
-        let (mut connection, _) = listener.accept()?;
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            connection.read_exact(&mut byte)?;
-            request.push(byte[0]);
+        for response in responses {
+            let (mut connection, _) = listener.accept()?;
+            let mut id = None;
+            for line in BufReader::new(&connection).lines() {
+                let line = line?.to_ascii_lowercase();
+                if line.is_empty() {
+                    break;
+                }
+                if let Some(value) = line.strip_prefix("last-event-id: ") {
+                    id = Some(value.to_owned());
+                }
+            }
+            // The test may not want to know.
+            let _ = told.send(id);
+            connection.write_all(&response)?;
         }
-        connection.write_all(&response)
+        Ok(())
     });
-    url
+    (url, asked)
+}
+
+/// A response that ends with its connection.
+fn answer(head: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}").into_bytes()
+}
+
+fn stream(body: &str) -> Vec<u8> {
+    answer("200 OK\r\nContent-Type: text/event-stream", body)
 }
 
 /// What `tail` prints, or its exit code and message.
 fn run_tail(arguments: &[&str]) -> Result<String, (u8, String)> {
+    watch_tail(arguments).0
+}
+
+/// The same, and what it tells of its connections.
+fn watch_tail(arguments: &[&str]) -> (Result<String, (u8, String)>, Vec<String>) {
     let mut out = Vec::new();
-    tail::run(arguments.iter().map(ToString::to_string), &mut out)?;
-    Ok(String::from_utf8(out).expect("tail prints text"))
+    let (states, told) = mpsc::channel();
+    let arguments = arguments.iter().map(ToString::to_string);
+    let result = tail::run(arguments, &mut out, move |state| {
+        states.send(state.to_owned()).expect("the test listens");
+    });
+    let printed = result.map(|()| String::from_utf8(out).expect("tail prints text"));
+    (printed, told.iter().collect())
 }
 
 #[test]
@@ -526,25 +567,104 @@ fn tail_prints_every_event_until_the_stream_ends() {
 }
 
 #[test]
-fn tail_says_why_there_is_no_stream() {
-    let head = |rest: &str| format!("HTTP/1.1 {rest}\r\nConnection: close\r\n\r\n").into_bytes();
+fn tail_follows_over_lost_connections_until_there_is_no_more() {
+    within(DEADLINE, || {
+        let (url, asked) = in_turn(vec![
+            stream("retry: 0\n\nid: 1\ndata: a\n\nid: 2\nda"),
+            answer("503 Service Unavailable\r\nRetry-After: 0", ""),
+            stream("id: 2\ndata: \u{1b}b\n\n"),
+            answer("204 No Content", ""),
+        ]);
+        let arguments = ["--follow", "--retry-statuses", "--last-event-id", "0", &url];
+        let (printed, states) = watch_tail(&arguments);
+        assert_eq!(
+            printed.unwrap(),
+            "id: 1\ndata: a\n\nid: 2\ndata: \\u{1b}b\n\n"
+        );
+        let ids: Vec<_> = asked.iter().map(Option::unwrap).collect();
+        assert_eq!(ids, ["0", "1", "1", "2"]);
+        let states: Vec<&str> = states
+            .iter()
+            .map(|state| state.split(';').next().unwrap_or_default())
+            .collect();
+        assert_eq!(
+            states,
+            [
+                "connecting (attempt 1)",
+                "open",
+                "the stream has ended",
+                "connecting (attempt 1)",
+                "the server answered with status 503",
+                "connecting (attempt 2)",
+                "open",
+                "the stream has ended",
+                "connecting (attempt 1)",
+                "closed: the server has no more",
+            ]
+        );
+    });
+}
+
+#[test]
+fn tail_asks_for_what_follows_an_id_without_following_too() {
+    within(DEADLINE, || {
+        let (url, asked) = in_turn(vec![stream("data: x\n\n")]);
+        let printed = run_tail(&["--last-event-id", "7", &url]);
+        assert_eq!(printed.unwrap(), "data: x\n\n");
+        assert_eq!(asked.iter().collect::<Vec<_>>(), [Some("7".into())]);
+    });
+}
+
+#[test]
+fn tail_says_why_it_does_not_follow_any_longer() {
     let rows = [
         (
-            head("404 Not Found\r\nContent-Length: 0"),
+            answer("404 Not Found", ""),
+            "the server answered with status 404",
+        ),
+        (
+            answer("503 Service Unavailable", ""),
+            "the server answered with status 503",
+        ),
+        (
+            answer("200 OK\r\nContent-Type: text/\u{9b}html", ""),
+            "the response is of type \"text/\\u{9b}html\", not text/event-stream",
+        ),
+        (answer("200 OK", ""), "the response has no content type"),
+    ];
+    within(DEADLINE, move || {
+        for (response, message) in rows {
+            let url = once(response);
+            let (result, states) = watch_tail(&["--follow", &url]);
+            assert_eq!(result, Err((1, format!("tail: {url}: {message}"))));
+            assert_eq!(states, ["connecting (attempt 1)"]);
+        }
+        for url in ["nonsense", "http://", "127.0.0.1:1/", "http://a b/"] {
+            let (code, message) = run_tail(&["--follow", url]).unwrap_err();
+            let start = format!("tail: {url}: cannot connect: ");
+            assert!(code == 1 && message.starts_with(&start), "{message}");
+        }
+    });
+}
+
+#[test]
+fn tail_says_why_there_is_no_stream() {
+    let rows = [
+        (
+            answer("404 Not Found\r\nContent-Length: 0", ""),
             "the server answered 404 Not Found",
         ),
-        (head("204 No Content"), "the server answered 204 No Content"),
         (
-            head("200 OK\r\nContent-Type: text/html"),
+            answer("204 No Content", ""),
+            "the server answered 204 No Content",
+        ),
+        (
+            answer("200 OK\r\nContent-Type: text/html", ""),
             "this is text/html, not text/event-stream",
         ),
-        (head("200 OK"), "the response has no content type"),
+        (answer("200 OK", ""), "the response has no content type"),
         (
-            [
-                head("200 OK\r\nContent-Type: text/event-stream"),
-                b"data: x\n".to_vec(),
-            ]
-            .concat(),
+            stream("data: x\n"),
             "the stream ended in the middle of an event",
         ),
     ];
@@ -563,15 +683,105 @@ fn tail_says_why_there_is_no_stream() {
 
 #[test]
 fn tail_explains_its_arguments() {
+    const USAGE: &str = "\
+usage: tail [--last-event-id ID] [--comments] URL
+       tail [--last-event-id ID] --follow [--retry-statuses] URL";
     for arguments in [
         &[][..],
         &["--nonsense", "http://x/"],
         &["http://x/", "http://y/"],
+        &["http://x/", "--last-event-id"],
+        &["--follow", "--comments", "http://x/"],
+        &["--retry-statuses", "http://x/"],
     ] {
-        let (code, message) = run_tail(arguments).unwrap_err();
-        assert_eq!(
-            (code, message.as_str()),
-            (2, "usage: tail [--comments] URL")
-        );
+        assert_eq!(run_tail(arguments), Err((2, USAGE.into())), "{arguments:?}");
     }
+}
+
+/// A file that is not there yet, and will not be when this is dropped.
+struct StateFile(PathBuf);
+
+impl StateFile {
+    fn new(name: &str) -> Self {
+        let name = format!("sse-io-{}-{name}", std::process::id());
+        StateFile(std::env::temp_dir().join(name))
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.0).expect("a state file")
+    }
+}
+
+impl Drop for StateFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Runs the agent to its end; gives the commands that it carried out.
+fn run_agent(url: &str, state_file: Option<&StateFile>) -> Result<Vec<String>, String> {
+    let listeners = Listeners::new();
+    let (done, commands) = mpsc::channel();
+    listeners.on("do", move |event, id| {
+        done.send(format!("{id} {}", event.data))
+            .expect("the test listens");
+    });
+    let state_file = state_file.map(|file| file.0.clone());
+    agent::run(url, state_file, &listeners).map_err(|error| error.to_string())?;
+    Ok(commands.try_iter().collect())
+}
+
+#[test]
+fn an_agent_goes_on_where_it_was_over_outages_and_its_own_restart() {
+    within(DEADLINE, || {
+        let (url, asked) = in_turn(vec![
+            stream("retry: 0\n\nevent: do\nid: 1\ndata: a\n\n"),
+            answer("502 Bad Gateway", ""),
+            stream(
+                "event: do\nid: 2\ndata: b\n\nevent: stop\nid: 3\ndata:\n\nevent: do\nid: 4\ndata:\n\n",
+            ),
+            stream("event: do\nid: 4\ndata: c\n\nevent: stop\nid: 5\ndata:\n\n"),
+            answer("204 No Content", ""),
+        ]);
+        let file = StateFile::new("restart");
+        assert_eq!(run_agent(&url, Some(&file)).unwrap(), ["1 a", "2 b"]);
+        assert_eq!(file.text(), "3");
+        assert_eq!(run_agent(&url, Some(&file)).unwrap(), ["4 c"]);
+        assert_eq!(run_agent(&url, Some(&file)).unwrap(), [""; 0]);
+        assert_eq!(file.text(), "5");
+        let ids: Vec<_> = asked.iter().map(Option::unwrap_or_default).collect();
+        assert_eq!(ids, ["", "1", "1", "3", "5"]);
+    });
+}
+
+#[test]
+fn an_agent_without_a_state_file_starts_from_the_beginning() {
+    within(DEADLINE, || {
+        let end = "event: stop\nid: 1\ndata:\n\n";
+        let (url, asked) = in_turn(vec![stream(end), stream(end)]);
+        for _ in 0..2 {
+            assert_eq!(run_agent(&url, None).unwrap(), [""; 0]);
+        }
+        assert_eq!(asked.iter().collect::<Vec<_>>(), [None, None]);
+    });
+}
+
+#[test]
+fn an_agent_says_why_it_ends() {
+    within(DEADLINE, || {
+        let url = once(answer("403 Forbidden", ""));
+        let message = run_agent(&url, None).unwrap_err();
+        assert_eq!(message, "the server answered with status 403");
+        // Nothing can be saved in a folder that is not there: it does not go on.
+        let url = once(stream(
+            "event: do\nid: 1\ndata: a\n\nevent: do\nid: 2\ndata: b\n\n",
+        ));
+        let file = StateFile::new("no-such-folder/state");
+        let message = run_agent(&url, Some(&file)).unwrap_err();
+        assert!(message.starts_with("cannot write "), "{message}");
+        let file = StateFile::new("invalid");
+        fs::write(&file.0, b"\xff").unwrap();
+        let message = run_agent(&url, Some(&file)).unwrap_err();
+        assert!(message.starts_with("cannot read "), "{message}");
+    });
 }

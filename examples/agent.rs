@@ -1,0 +1,174 @@
+//! cargo run --example agent -- URL [STATE-FILE]
+//!
+//! A device agent: it takes its commands from an event stream, for as long as there is power. It
+//! outlasts the server being killed and restarted, and with a STATE-FILE its own restart as well: it
+//! goes on after the last command that it has carried out.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sse_io::client::{Ending, Listeners, Request, Response, State, TRANSIENT_STATUSES};
+use sse_io::{EventSource, http};
+use ureq::{Agent, BodyReader};
+
+const USAGE: &str = "usage: agent URL [STATE-FILE]";
+
+/// How often the server sends a comment when it has nothing else to say.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (url, state_file) = match (arguments.next(), arguments.next(), arguments.next()) {
+        (Some(url), state_file, None) if !url.starts_with('-') => (url, state_file),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&url, state_file.map(PathBuf::from), &commands()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agent: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this device can do.
+fn commands() -> Listeners {
+    let commands = Listeners::new();
+    // What the example `server` sends.
+    commands.on("tick", |event, id| log(&format!("{id}: {:?}", event.data)));
+    commands.on("restart", |_, id| log(&format!("{id}: would restart")));
+    commands
+}
+
+/// Carries out commands until the server sends the command `stop`, or answers 204.
+///
+/// # Errors
+///
+/// The server's final refusal, or what the state file fails with.
+pub fn run(
+    url: &str,
+    state_file: Option<PathBuf>,
+    commands: &Listeners,
+) -> Result<(), Box<dyn Error>> {
+    let last_event_id = match &state_file {
+        Some(path) => load(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?,
+        None => String::new(),
+    };
+    let mut source = EventSource::new(|request| connect(url, request))
+        .with_last_event_id(last_event_id)
+        .with_retried_statuses(TRANSIENT_STATUSES)
+        .on_state(|state| match state {
+            State::Waiting { why, delay, .. } => {
+                eprintln!("agent: {}; next attempt in {delay:.1?}", chain(why));
+            }
+            // `main` tells why.
+            State::Closed(Ending::Failed(_)) => {}
+            state => eprintln!("agent: {state}"),
+        });
+
+    // After the commands, so that one which was cut short is carried out again.
+    let (not_saved, failures) = mpsc::channel();
+    if let Some(path) = state_file {
+        let closer = source.closer();
+        let mut saved = source.last_event_id().to_owned();
+        commands.on_any(move |_, id| {
+            if saved == id {
+                return;
+            }
+            if let Err(error) = save(&path, id) {
+                // Going on would mean to carry out everything again one day.
+                let _ = not_saved.send(format!("cannot write {}: {error}", path.display()));
+                closer.close();
+            }
+            id.clone_into(&mut saved);
+        });
+    }
+    // The very last: no handler is called after it, and it must not come again.
+    let closer = source.closer();
+    commands.on("stop", move |_, _| closer.close());
+
+    commands.on_error(|error| eprintln!("agent: {}", chain(error)));
+    source.run(commands)?;
+    match failures.try_recv() {
+        Ok(message) => Err(message.into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// One attempt: makes the request, and waits for the head of the response.
+fn connect(
+    url: &str,
+    request: &Request<'_>,
+) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false) // the status is the library's to judge
+        .accept_encoding("identity") // compression would hold events back
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_per_read(Some(3 * HEARTBEAT)) // silence for so long: the connection is lost
+        .build();
+    // An agent for each attempt: shutting it down ends a blocked read, and the agent.
+    let agent = Agent::new_with_config(config);
+    let shut_down = agent.clone();
+    request.on_close(move || shut_down.shutdown());
+    let mut call = agent.get(url);
+    for (name, value) in request.headers() {
+        call = call.header(name, value);
+    }
+    let response = call.call().map_err(|error| match error {
+        // No other attempt would do better.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            io::Error::new(io::ErrorKind::InvalidInput, error)
+        }
+        error => error.into_io(),
+    })?;
+    let (head, body) = response.into_parts();
+    let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
+    let body = BufReader::new(body.into_reader());
+    Ok(
+        Response::new(head.status.as_u16(), header("Content-Type"), body)
+            .with_retry_after(http::retry_after(header("Retry-After"))),
+    )
+}
+
+/// The last event ID of an earlier run; empty when there was none.
+fn load(path: &Path) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result,
+    }
+}
+
+/// Replaces the file as a whole: whatever happens, it holds the old ID or the new one.
+fn save(path: &Path, last_event_id: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = File::create(&new)?;
+    file.write_all(last_event_id.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+/// The error and what caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
