@@ -58,11 +58,16 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// How often this thread has allocated or grown a block so far.
+pub fn calls() -> usize {
+    CALLS.get()
+}
+
 /// How often this thread has allocated or grown a block while the closure ran.
 pub fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = CALLS.get();
+    let before = calls();
     let value = work();
-    (CALLS.get() - before, value)
+    (calls() - before, value)
 }
 
 /// How many bytes more than before this thread held at most while the closure ran.

@@ -1,10 +1,12 @@
 //! Once warm, nothing is allocated for an event, whichever way it goes.
 
 use std::io::{BufRead, BufReader, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use sse_io::{Emitter, Event, Item, Parser, Reader, ResponseHead, Writer};
-use sse_io_memory::{Nowhere, allocations};
+use sse_io::client::{Listeners, Response};
+use sse_io::{Emitter, Event, EventSource, Item, Parser, Reader, ResponseHead, Writer};
+use sse_io_memory::{Nowhere, allocations, calls};
 
 const EVENTS: usize = 2500;
 
@@ -127,6 +129,57 @@ fn a_parser_allocates_nothing() {
             }
         }
     }
+}
+
+/// How many events there are.
+fn count(stream: &[u8]) -> usize {
+    Reader::new(stream).into_iter().count()
+}
+
+#[test]
+fn a_client_allocates_nothing_while_it_is_connected() {
+    for stream in streams() {
+        let events = count(&stream);
+        for inner in inners(&stream) {
+            let mut left = events;
+            let mut inner = Some(inner);
+            let mut source = EventSource::new(|_| {
+                let body = inner.take().expect("one connection");
+                Ok(Response::new(200, "text/event-stream", body))
+            });
+            // Not to the end, which is a lost connection.
+            assert_none_once_warm(&what(&stream), || {
+                let more = left > 0 && source.next_event().unwrap().is_some();
+                left = left.saturating_sub(1);
+                more
+            });
+        }
+    }
+}
+
+#[test]
+fn listeners_allocate_nothing() {
+    let stream = BLOCKS.concat().repeat(EVENTS / 5).into_bytes();
+    let events = count(&stream);
+    let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", &stream[..])))
+        .with_finite(true);
+    let listeners = Listeners::new();
+    listeners.on("update", |event, id| {
+        assert!(!event.data.is_empty() && id == "17")
+    });
+    let (done, counts) = mpsc::channel();
+    let mut seen = 0;
+    let mut before = 0;
+    listeners.on_any(move |_, _| {
+        seen += 1;
+        match seen {
+            WARM_UP => before = calls(),
+            _ if seen == events => done.send(calls() - before).expect("the test listens"),
+            _ => {}
+        }
+    });
+    source.run(&listeners).unwrap();
+    assert_eq!(counts.recv(), Ok(0));
 }
 
 #[track_caller]
