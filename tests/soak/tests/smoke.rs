@@ -1,0 +1,31 @@
+//! The soak, for as short as it can be.
+
+use std::process::{Command, Output};
+
+fn soak(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sse-io-soak"));
+    command.args(arguments).output().expect("the tool starts")
+}
+
+#[test]
+fn a_client_outlasts_an_outage() {
+    let output = soak(&["client", "--rounds", "1"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(text.starts_with("   1 Killed: "), "{text}");
+    assert!(text.contains("\n1 rounds in "), "{text}");
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["client", "--nonsense"],
+        &["client", "--rounds"],
+        &["client", "--rounds", "many"],
+    ] {
+        assert!(!soak(arguments).status.success(), "{arguments:?}");
+    }
+}
