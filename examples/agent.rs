@@ -133,10 +133,8 @@ fn connect(
     let (head, body) = response.into_parts();
     let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
     let body = BufReader::new(body.into_reader());
-    Ok(
-        Response::new(head.status.as_u16(), header("Content-Type"), body)
-            .with_retry_after(http::retry_after(header("Retry-After"))),
-    )
+    let response = Response::new(head.status.as_u16(), header("Content-Type"), body);
+    Ok(response.with_retry_after(http::retry_after(header("Retry-After"))))
 }
 
 /// The last event ID of an earlier run; empty when there was none.

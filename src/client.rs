@@ -6,36 +6,41 @@
 //! [`Connect`]:
 //!
 //! ```
-//! use std::io::BufReader;
+//! use std::io::{self, BufReader};
 //! use std::time::Duration;
-//! use sse_io::EventSource;
-//! use sse_io::client::{Request, Response};
-//! use ureq::Agent;
 //!
-//! fn connect(url: &str, request: &Request<'_>) -> std::io::Result<Response<BufReader<ureq::BodyReader<'static>>>> {
+//! use sse_io::client::{Request, Response};
+//! use sse_io::{EventSource, http};
+//! use ureq::{Agent, BodyReader};
+//!
+//! fn connect(url: &str, request: &Request<'_>) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
 //!     let config = Agent::config_builder()
-//!         .http_status_as_error(false)       // the status is the library's to judge
-//!         .accept_encoding("identity")       // compression would hold events back
+//!         .http_status_as_error(false) // the status is the library's to judge
+//!         .accept_encoding("identity") // compression would hold events back
 //!         .timeout_connect(Some(Duration::from_secs(10)))
 //!         .timeout_recv_response(Some(Duration::from_secs(30)))
 //!         .timeout_per_read(Some(Duration::from_secs(45))) // three heartbeats of silence: it is lost
 //!         .build();
+//!     // An agent for each attempt: shutting it down ends a blocked read, and the agent.
 //!     let agent = Agent::new_with_config(config);
 //!     let shut_down = agent.clone();
-//!     request.on_close(move || shut_down.shutdown()); // ends a blocked read
+//!     request.on_close(move || shut_down.shutdown());
 //!     let mut call = agent.get(url);
 //!     for (name, value) in request.headers() {
 //!         call = call.header(name, value);
 //!     }
 //!     let response = call.call().map_err(|error| match error {
-//!         ureq::Error::BadUri(_) => std::io::Error::new(std::io::ErrorKind::InvalidInput, error),
+//!         // No other attempt would do better.
+//!         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+//!             io::Error::new(io::ErrorKind::InvalidInput, error)
+//!         }
 //!         error => error.into_io(),
 //!     })?;
-//!     let status = response.status().as_u16();
-//!     let content_type = response.headers().get("Content-Type").cloned();
-//!     let content_type = content_type.as_ref().map_or(&b""[..], |value| value.as_bytes());
-//!     let body = BufReader::new(response.into_body().into_reader());
-//!     Ok(Response::new(status, content_type, body))
+//!     let (head, body) = response.into_parts();
+//!     let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
+//!     let body = BufReader::new(body.into_reader());
+//!     let response = Response::new(head.status.as_u16(), header("Content-Type"), body);
+//!     Ok(response.with_retry_after(http::retry_after(header("Retry-After"))))
 //! }
 //!
 //! let mut source = EventSource::new(|request| connect("http://127.0.0.1:1/events", request))
