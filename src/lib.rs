@@ -44,6 +44,39 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # Coming back
+//!
+//! An [`EventSource`] reads a stream over as many connections as it takes: it waits, connects again
+//! and asks for what follows the last event. It makes no requests of its own; a closure makes each
+//! one, with the HTTP library of your choice, and gives back what came:
+//!
+//! ```
+//! use sse_io::EventSource;
+//! use sse_io::client::{Error, Response};
+//!
+//! # let mut answers = [(200, &b"retry: 0\nid: 1\ndata: a\n\n"[..]), (200, b"id: 2\ndata: b\n\n"), (204, b"")].into_iter();
+//! # let mut get = |url: &str, headers: Vec<(&str, &[u8])>| -> std::io::Result<_> {
+//! #     assert_eq!((url, headers.len() > 2), ("https://example.org/events", answers.len() < 3));
+//! #     Ok(answers.next().unwrap())
+//! # };
+//! # let mut seen = String::new();
+//! let mut source = EventSource::new(|request| {
+//!     // `Accept`, `Cache-Control`, and `Last-Event-ID` once there is one.
+//!     let (status, body) = get("https://example.org/events", request.headers().collect())?;
+//!     Ok(Response::new(status, "text/event-stream", body))
+//! });
+//! while let Some(event) = source.next_event()? {
+//!     println!("{}: {}", event.event_type(), event.data);
+//! #     seen += &event.data;
+//! }
+//! # assert_eq!(seen, "ab");
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! The stream ends for good when the server answers 204, with an error when it answers anything that
+//! is no event stream, and when a [`Closer`](client::Closer) says so. The [`client`] module has the
+//! connector for ureq and the rules; the repository's `agent` example is a whole program.
+//!
 //! # Embedding
 //!
 //! Whatever gives a handler the raw connection will do. The repository has a complete program for
@@ -97,6 +130,7 @@
 //! | [`body::channel`] | a stream as a response's body, for servers that pull it | |
 //! | [`Parser`] | bytes in, events out; no I/O | |
 //! | [`Reader`] | events out of any `BufRead` | [`Parser`] |
+//! | [`EventSource`] | events over many connections, each made by your HTTP library | [`Reader`] |
 //!
 //! Each is of use by itself: a [`Writer`] into a file, a [`Parser`] behind a C callback.
 //!
@@ -106,14 +140,19 @@
 //! long as the inner writer does; time-outs are the socket's, and none of them loses a byte. The
 //! only thread that the crate ever starts is that of [`Emitter::spawn_heartbeats`]. A peer that
 //! stops reading blocks its own stream alone, and a write time-out, as
-//! [`tune_listener`](http::tune_listener) sets, ends it.
+//! [`tune_listener`](http::tune_listener) sets, ends it. An [`EventSource`] connects, reads and waits
+//! on the thread that asks it for events; its [`Closer`](client::Closer) ends all three from another
+//! one, as far as the HTTP library can be interrupted.
 //!
 //! # Limits
 //!
 //! Whatever a peer sends, memory is bounded. An event that costs more than 16 MiB to keep is skipped
 //! and reported as [`EventTooLarge`] ([`Parser::with_max_event_size`] says what counts, and sets
 //! another limit), comments are kept only where they are asked for, and memory blown up by one giant is
-//! given back. Time is linear in the bytes, however they are cut into pieces.
+//! given back. Time is linear in the bytes, however they are cut into pieces. A client waits for at
+//! least 100 ms and at most 5 min between attempts, whatever the server asks for
+//! ([`with_reconnection_limits`](EventSource::with_reconnection_limits)); it sends no last event ID
+//! of more than 4 KiB.
 //!
 //! # Errors
 //!
@@ -126,6 +165,10 @@
 //! | `InvalidData` | [`EventTooLarge`] | an event exceeds the limit; the next call goes on behind it |
 //! | `InvalidData` | [`Utf8Error`](std::str::Utf8Error) | streamed data is not UTF-8; nothing is written |
 //! | `BrokenPipe` | | the stream was closed, or an earlier write failed |
+//!
+//! [`EventSource`] has an [`Error`](client::Error) of its own: what has ended the stream for good, by
+//! [`kind`](client::Error::kind), and beside that only an event too large. A lost connection is no
+//! error. Into `io::Error` it goes with the kind of its cause.
 //!
 //! # Security
 //!
