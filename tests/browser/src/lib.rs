@@ -1,4 +1,5 @@
 //! A real browser against real streams: Chromium, and a server with a stream for each promise.
 
 pub mod chromium;
+pub mod example;
 pub mod scenarios;

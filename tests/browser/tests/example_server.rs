@@ -1,55 +1,7 @@
 //! The root's `server` example and its page, as a user sees them in a browser.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-
 use sse_io_browser::chromium::Chromium;
-
-/// The example, killed when dropped.
-struct Server {
-    process: Child,
-    /// Kept open: what the server says is not for us, but a closed pipe would be an error to it.
-    stdout: BufReader<ChildStdout>,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Server {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-        let mut command = Command::new(cargo);
-        command
-            .args(["run", "--quiet", "--locked", "--example", "server"])
-            .arg("--manifest-path")
-            .arg(manifest)
-            .args(["--", "127.0.0.1:0"])
-            .stdout(Stdio::piped());
-        // Cargo becomes the example when it has built it, so this is the process to kill.
-        let mut process = command.spawn().expect("cargo can be started");
-        let stdout = process.stdout.take().expect("it is piped");
-        let mut server = Server {
-            process,
-            stdout: BufReader::new(stdout),
-            url: String::new(),
-        };
-        let mut first = String::new();
-        server.stdout.read_line(&mut first).expect("a line of text");
-        server.url = first
-            .trim_end()
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("the first line is {first:?}"))
-            .to_owned();
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use sse_io_browser::example::Example;
 
 /// Resolves with the page's state and its table, newest row first, once that has three rows: all of
 /// one moment, by which there may be more.
@@ -71,7 +23,7 @@ new Promise(resolve => {
 
 #[test]
 fn the_page_of_the_example_opens_and_ticks() {
-    let server = Server::start();
+    let server = Example::start("server");
     let mut browser = Chromium::start().expect("a browser");
     browser.open(&server.url).expect("the page opens");
     let page = browser.evaluate(THREE_ROWS).expect("three rows");
