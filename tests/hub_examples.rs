@@ -9,7 +9,7 @@ mod chat;
 #[path = "../examples/dashboard.rs"]
 mod dashboard;
 
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -32,6 +32,15 @@ const LIMITS: Limits = Limits {
 
 type Stream = Reader<BufReader<ureq::BodyReader<'static>>>;
 type Response = ureq::http::Response<ureq::Body>;
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .build()
+        .new_agent()
+}
 
 /// A server on a free port, stopped when dropped.
 struct Running {
@@ -65,12 +74,7 @@ impl Running {
     }
 
     fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_redirects(0)
-            .build()
-            .new_agent();
+        let agent = agent();
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address));
@@ -326,6 +330,14 @@ fn what_the_chat_does_not_take_is_refused() {
         let json = [("Content-Type", "application/json")];
         let refused = chat.request("POST", "/rooms/lobby/messages", &json, "{}");
         assert_eq!(refused.status(), 415);
+        // A length that is not announced is counted.
+        let url = format!("http://{}/rooms/lobby/messages", chat.address);
+        let long = std::io::repeat(b'x').take(40_000);
+        let chunked = agent()
+            .post(url)
+            .content_type("application/x-www-form-urlencoded")
+            .send(ureq::SendBody::from_owned_reader(long));
+        assert_eq!(chunked.expect("a response").status(), 413);
     });
 }
 

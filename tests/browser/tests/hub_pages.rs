@@ -72,7 +72,7 @@ fn the_chat_shows_text_as_text_and_recovers_from_a_restart() {
 fn the_dashboard_draws_what_it_is_sent_and_recovers_from_a_restart() {
     /// Whether all charts have a value, and how many have something of their colour drawn.
     const DRAWN: &str = "(sections => sections.length === 4
-        && sections.every(section => section.querySelector('output').textContent !== '–')
+        && sections.every(section => section.querySelector('strong').textContent !== '–')
         && sections.filter(section => {
             const canvas = section.querySelector('canvas');
             const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
