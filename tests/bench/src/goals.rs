@@ -1,0 +1,141 @@
+//! What this crate wants to reach, beside what it did.
+
+use crate::measure::{Measured, Role};
+use crate::reading::{self, EVENT_AT_A_TIME};
+use crate::table::{Table, times};
+use crate::writing;
+
+/// How many times as fast as the best peer the default way of reading is to be.
+fn reading_goal(stream: &str) -> f64 {
+    match stream {
+        "openai" | "openai-crlf" | "heartbeats" => 2.0,
+        "openai-cjk" => 1.3,
+        "anthropic" => 3.0,
+        "tiny" | "id-event" => 4.0,
+        _ => 1.0,
+    }
+}
+
+/// A comparison, and what it is to come to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The stream.
+    pub stream: String,
+    /// Which of ours.
+    pub ours: String,
+    /// Whom with.
+    pub other: String,
+    /// How many times as fast ours is.
+    pub ratio: f64,
+    /// What it is to be, where anything was laid down.
+    pub goal: Option<f64>,
+}
+
+impl Outcome {
+    fn of(stream: &str, ours: &Measured, other: &Measured, goal: Option<f64>) -> Self {
+        let name = |one: &Measured| format!("{}, {}", one.name, one.setup);
+        Outcome {
+            stream: stream.to_owned(),
+            ours: name(ours),
+            other: name(other),
+            ratio: ours.times_as_fast_as(other),
+            goal,
+        }
+    }
+
+    /// Where the goal is reached: `ok`, `below` or nothing to say.
+    pub fn verdict(&self) -> &'static str {
+        match self.goal {
+            None => "",
+            Some(goal) if self.ratio >= goal => "ok",
+            Some(_) => "below",
+        }
+    }
+}
+
+fn find<'m>(measured: &'m [Measured], name: &str, setup: &str) -> Option<&'m Measured> {
+    let is_it = |one: &&Measured| one.name == name && one.setup == setup;
+    measured
+        .iter()
+        .find(is_it)
+        .filter(|one| one.wrong.is_none())
+}
+
+/// The fastest peer of those that the condition holds for. A wrong answer is not ranked.
+pub fn best_peer(
+    measured: &[Measured],
+    condition: impl Fn(&Measured) -> bool,
+) -> Option<&Measured> {
+    let ranked = |one: &&Measured| {
+        one.role == Role::Peer && one.wrong.is_none() && !one.seconds.is_empty() && condition(one)
+    };
+    let peers = measured.iter().filter(ranked);
+    peers.min_by(|one, other| one.median().total_cmp(&other.median()))
+}
+
+/// The reading goals of one stream: in pieces, an event at a time, and beside the floor.
+pub fn of_reading(stream: &str, measured: &[Measured]) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let (name, setup) = reading::DEFAULT;
+    let ours = find(measured, name, setup);
+    let goal = Some(reading_goal(stream));
+    let in_pieces = best_peer(measured, |one| one.setup != EVENT_AT_A_TIME);
+    if let (Some(ours), Some(peer)) = (ours, in_pieces) {
+        outcomes.push(Outcome::of(stream, ours, peer, goal));
+    }
+    let goal = (stream == "1mib-line").then_some(1.0);
+    let whole = find(measured, reading::PARSER, EVENT_AT_A_TIME);
+    let peer = best_peer(measured, |one| one.setup == EVENT_AT_A_TIME);
+    if let (Some(ours), Some(peer)) = (whole, peer) {
+        outcomes.push(Outcome::of(stream, ours, peer, goal));
+    }
+    let floor = measured.iter().find(|one| one.name == reading::LIMIT);
+    if let (Some(ours), Some(floor)) = (ours, floor) {
+        outcomes.push(Outcome::of(stream, ours, floor, None));
+    }
+    outcomes
+}
+
+/// The writing goals of one stream: beside the best peer, the naive loop and the floor.
+pub fn of_writing(stream: &str, measured: &[Measured]) -> Vec<Outcome> {
+    let (name, setup) = writing::DEFAULT;
+    let Some(ours) = find(measured, name, setup) else {
+        return Vec::new();
+    };
+    let counts = stream == "openai";
+    let naive = find(measured, writing::REFERENCE.0, writing::REFERENCE.1);
+    let floor = measured.iter().find(|one| one.name == writing::LIMIT);
+    let crates = best_peer(measured, |one| one.name != writing::REFERENCE.0);
+    [
+        (naive, counts.then_some(1.7)),
+        (floor, counts.then_some(1.0 / 1.5)),
+        (crates, None),
+    ]
+    .into_iter()
+    .filter_map(|(other, goal)| Some(Outcome::of(stream, ours, other?, goal)))
+    .collect()
+}
+
+/// All outcomes, with a verdict where a goal was laid down.
+pub fn table(caption: &str, outcomes: &[Outcome]) -> Table {
+    let head = [
+        "stream",
+        "ours",
+        "against",
+        "verdict",
+        "times as fast",
+        "goal",
+    ];
+    let mut table = Table::new(caption, 4, &head);
+    for outcome in outcomes {
+        table.row([
+            outcome.stream.clone(),
+            outcome.ours.clone(),
+            outcome.other.clone(),
+            outcome.verdict().to_owned(),
+            times(outcome.ratio),
+            outcome.goal.map_or(String::new(), times),
+        ]);
+    }
+    table
+}

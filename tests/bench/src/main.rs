@@ -1,0 +1,177 @@
+//! cargo run --release --manifest-path tests/bench/Cargo.toml -- [read] [chunks] [write]
+//!     [--quick] [--stream NAME] [--rounds N] [--native]
+//!
+//! Measures sse-io beside its peers and beside the least that there is to do, all in one run, and
+//! prints tables. Linux only.
+
+use std::error::Error;
+use std::process::Command;
+
+use sse_io_bench::goals::{self, Outcome};
+use sse_io_bench::measure::{Role, measure};
+use sse_io_bench::options::{Options, Part, USAGE};
+use sse_io_bench::reading::{self, Inputs};
+use sse_io_bench::report::{self, Cliffs};
+use sse_io_bench::streams::Stream;
+use sse_io_bench::table::{Table, number};
+use sse_io_bench::writing;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const METHOD: &str = "\
+method
+  All contenders of a table are in this process and take turns, in an order that changes by the
+  round. Times are the CPU time of the thread; GB/s, events and ns are by the median round, 'best' by
+  the best. A ratio is the median of the rounds' own ratios: trust it more than the figures, which
+  move with the machine. What a contender gives out is compared with what the generator put in, byte
+  by byte: WRONG ones are not measured. Allocations are counted in a pass of their own.
+  Chunks lie ready in memory, at no cost but a reference count; a BufReader pays for its copy.";
+
+fn main() -> Result<()> {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => return Err(format!("{error}\n\n{USAGE}").into()),
+    };
+    // A peer that panics is a line in a table.
+    std::panic::set_hook(Box::new(|_| {}));
+    let streams = options.streams();
+    let target = if cfg!(sse_io_bench_native) {
+        "native"
+    } else {
+        "the default"
+    };
+    println!(
+        "sse-io, {} rounds, target-cpu {target}\n\n{METHOD}\n",
+        options.rounds()
+    );
+    println!("{}", report::streams(&streams));
+    if options.wants(Part::Read) {
+        read(&streams, options.rounds());
+    }
+    if options.wants(Part::Chunks) {
+        chunks(&streams, options.rounds());
+    }
+    if options.wants(Part::Write) {
+        write(&streams, options.rounds());
+    }
+    if options.native {
+        run_native()?;
+    }
+    Ok(())
+}
+
+fn read(streams: &[Stream], rounds: usize) {
+    let mut outcomes = Vec::new();
+    for stream in streams {
+        let measured = reading::measure_stream(stream, rounds);
+        let caption = format!("Reading {}: {}.", stream.name, stream.about);
+        let size = (stream.bytes.len(), stream.sent.len());
+        println!(
+            "{}",
+            report::contenders(caption, &measured, size, reading::REFERENCE)
+        );
+        outcomes.extend(goals::of_reading(stream.name, &measured));
+    }
+    let caption = "Reading, beside the best peer fed with pieces, the best peer fed with an event at a \
+                   time, and the floor.";
+    println!("{}", goals::table(caption, &outcomes));
+}
+
+/// What a chunk of a stream may be: a small frame of TLS, a packet, a page, a socket's buffer.
+const CHUNKS: [usize; 10] = [128, 256, 512, 1024, 1460, 4096, 8192, 16384, 32768, 65536];
+
+fn chunks(streams: &[Stream], rounds: usize) {
+    let mut parser = Cliffs::new(
+        "Parser fed with chunks, times as fast as the best peer fed with the same chunks, by their size.",
+        &CHUNKS,
+    );
+    let mut reader = Cliffs::new(
+        "Reader over a BufReader, times as fast as the best peer fed with chunks of its size.",
+        &CHUNKS,
+    );
+    for stream in streams {
+        let inputs = Inputs::new(stream);
+        let (mut of_parser, mut of_reader) = (Vec::new(), Vec::new());
+        for size in CHUNKS {
+            let mut contenders = reading::contenders_for_pieces(&inputs, size);
+            contenders.retain(reading::is_fast);
+            let measured = measure(contenders, rounds);
+            let ours = measured.iter().filter(|one| one.role == Role::Ours);
+            let best = goals::best_peer(&measured, |_| true);
+            for (ours, ratios) in ours.zip([&mut of_parser, &mut of_reader]) {
+                ratios.push(best.map_or(f64::NAN, |best| ours.times_as_fast_as(best)));
+            }
+        }
+        parser.stream(stream.name, &of_parser);
+        reader.stream(stream.name, &of_reader);
+    }
+    println!("{}\n{}", parser.table(), reader.table());
+}
+
+fn write(streams: &[Stream], rounds: usize) {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for stream in streams.iter().filter(|stream| writing::takes(stream)) {
+        let measured = writing::measure_stream(stream, rounds);
+        let caption = format!("Writing the events of {}: {}.", stream.name, stream.about);
+        let size = (stream.bytes.len(), stream.sent.len());
+        println!(
+            "{}",
+            report::contenders(caption, &measured, size, writing::REFERENCE)
+        );
+        outcomes.extend(goals::of_writing(stream.name, &measured));
+    }
+    let caption = "Writing, beside the naive loop, the floor and the best other crate.";
+    println!("{}", goals::table(caption, &outcomes));
+    for stream in streams.iter().filter(|stream| stream.name == "openai") {
+        let (values, measured) = writing::measure_values(stream, rounds);
+        let caption = "Writing serde_json values: those of openai.".to_owned();
+        let size = (stream.bytes.len(), values);
+        println!(
+            "{}",
+            report::contenders(caption, &measured, size, writing::VALUES_REFERENCE)
+        );
+    }
+    let caption =
+        "Write calls per event on a raw socket, for events with a name, an id and a line of data.";
+    let mut table = Table::new(caption, 1, &["by", "calls"]);
+    for (name, calls) in streams
+        .iter()
+        .filter(|stream| stream.name == "id-event")
+        .flat_map(|stream| writing::write_calls(&stream.sent))
+    {
+        table.row([name.to_owned(), number(calls)]);
+    }
+    println!("{table}");
+}
+
+/// Runs this program again, compiled for the processor that it runs on.
+fn run_native() -> Result<()> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    // Beside this program's own build, which it must not replace.
+    let target = std::env::current_exe()?.with_file_name("native");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            manifest,
+            "--target-dir",
+        ])
+        .arg(target)
+        .arg("--")
+        .args(
+            std::env::args()
+                .skip(1)
+                .filter(|argument| argument != "--native"),
+        )
+        .env(
+            "RUSTFLAGS",
+            "-C target-cpu=native --cfg sse_io_bench_native",
+        )
+        .status()?;
+    if !status.success() {
+        return Err("the native run failed".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! This crate, reading.
+
+use std::io::{BufRead, BufReader};
+
+use bytes::Bytes;
+use sse_io::{Event, Parser, Reader};
+
+use super::{BUFFER, DEFAULT, EVENT_AT_A_TIME, Inputs, Pieces};
+use crate::measure::{Contender, Role};
+use crate::sink::Sink;
+
+/// The name of the push parser, which is fed with chunks.
+pub const PARSER: &str = "Parser, lending";
+
+pub(super) fn contenders<'s>(inputs: &Inputs<'s>) -> Vec<Contender<'s>> {
+    let buffered = || (inputs.whole.clone(), BUFFER);
+    let slice = || inputs.whole.clone();
+    let ours = Role::Ours;
+    let owned = "Reader, owned";
+    let mut contenders = vec![
+        inputs.contender(ours, DEFAULT, buffered(), lend_buffered, lend_buffered),
+        inputs.contender(
+            ours,
+            (owned, DEFAULT.1),
+            buffered(),
+            own_buffered,
+            own_buffered,
+        ),
+        inputs.contender(ours, (DEFAULT.0, "&[u8]"), slice(), lend_slice, lend_slice),
+        inputs.contender(ours, (owned, "&[u8]"), slice(), own_slice, own_slice),
+    ];
+    for (setup, chunks) in [
+        ("128 B chunks", inputs.pieces(128)),
+        ("1460 B chunks", inputs.pieces(1460)),
+        ("4 KiB chunks", inputs.pieces(4 << 10)),
+        ("16 KiB chunks", inputs.pieces(16 << 10)),
+        (EVENT_AT_A_TIME, inputs.events()),
+    ] {
+        contenders.push(inputs.contender(ours, (PARSER, setup), chunks, parse, parse));
+    }
+    contenders
+}
+
+pub(super) fn for_pieces<'s>(inputs: &Inputs<'s>, size: usize) -> Vec<Contender<'s>> {
+    let (name, chunks) = ((PARSER, "chunks"), inputs.pieces(size));
+    let parser = inputs.contender(Role::Ours, name, chunks, parse, parse);
+    let (name, buffered) = ((DEFAULT.0, "BufReader"), (inputs.whole.clone(), size));
+    let reader = inputs.contender(Role::Ours, name, buffered, lend_buffered, lend_buffered);
+    vec![parser, reader]
+}
+
+#[inline]
+fn take<S: Sink>(event: &Event<'_>, sink: &mut S) {
+    sink.take(
+        event.name.as_deref().unwrap_or_default(),
+        event.id.as_deref().unwrap_or_default(),
+        event.data.as_bytes(),
+    );
+}
+
+fn lend<S: Sink>(mut reader: Reader<impl BufRead>, sink: &mut S) {
+    while let Some(event) = reader.read_event().unwrap() {
+        take(&event, sink);
+    }
+}
+
+fn own<S: Sink>(reader: Reader<impl BufRead>, sink: &mut S) {
+    for event in reader {
+        take(&event.unwrap(), sink);
+    }
+}
+
+fn lend_buffered<S: Sink>((bytes, size): &(Bytes, usize), sink: &mut S) {
+    lend(
+        Reader::new(BufReader::with_capacity(*size, &bytes[..])),
+        sink,
+    );
+}
+
+fn own_buffered<S: Sink>((bytes, size): &(Bytes, usize), sink: &mut S) {
+    own(
+        Reader::new(BufReader::with_capacity(*size, &bytes[..])),
+        sink,
+    );
+}
+
+fn lend_slice<S: Sink>(bytes: &Bytes, sink: &mut S) {
+    lend(Reader::new(&bytes[..]), sink);
+}
+
+fn own_slice<S: Sink>(bytes: &Bytes, sink: &mut S) {
+    own(Reader::new(&bytes[..]), sink);
+}
+
+fn parse<S: Sink>(chunks: &Pieces, sink: &mut S) {
+    let mut parser = Parser::new();
+    for chunk in chunks.iter() {
+        let mut rest = &chunk[..];
+        while let Some(event) = parser.parse(&mut rest).unwrap() {
+            take(&event, sink);
+        }
+    }
+}
