@@ -1,6 +1,7 @@
 //! What `main.rs` puts together: streams, contenders, the method and the tables.
 
 pub mod allocations;
+pub mod go;
 pub mod goals;
 pub mod measure;
 pub mod options;

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::process::Command;
 
+use sse_io_bench::go::Go;
 use sse_io_bench::goals::{self, Outcome};
 use sse_io_bench::measure::{Role, measure};
 use sse_io_bench::options::{Options, Part, USAGE};
@@ -27,6 +28,12 @@ method
   by byte: WRONG ones are not measured. Allocations are counted in a pass of their own.
   Chunks lie ready in memory, at no cost but a reference count; a BufReader pays for its copy.";
 
+const GO: &str = "\
+Go
+  The readers in Go are in a process of their own, after the others, on the same bytes; theirs is the
+  CPU time of that process, collector included, and their ratios are of medians. lowbit.dev/sse is not
+  among them: the Go module proxy refused it (403 Forbidden) when they were chosen.";
+
 fn main() -> Result<()> {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
@@ -46,7 +53,7 @@ fn main() -> Result<()> {
     );
     println!("{}", report::streams(&streams));
     if options.wants(Part::Read) {
-        read(&streams, options.rounds());
+        read(&streams, options.rounds())?;
     }
     if options.wants(Part::Chunks) {
         chunks(&streams, options.rounds());
@@ -60,21 +67,31 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn read(streams: &[Stream], rounds: usize) {
+fn read(streams: &[Stream], rounds: usize) -> Result<()> {
+    let directory = std::env::temp_dir().join(format!("sse-io-bench-{}", std::process::id()));
+    std::fs::create_dir(&directory)?;
+    let go = Go::build(&directory);
+    match &go {
+        Ok(_) => println!("{GO}\n"),
+        Err(missing) => println!("Go: not measured, {missing}.\n"),
+    }
     let mut outcomes = Vec::new();
     for stream in streams {
-        let measured = reading::measure_stream(stream, rounds);
+        let mut measured = reading::measure_stream(stream, rounds);
+        if let Ok(go) = &go {
+            measured.extend(go.measure_stream(stream, rounds)?);
+        }
         let caption = format!("Reading {}: {}.", stream.name, stream.about);
         let size = (stream.bytes.len(), stream.sent.len());
-        println!(
-            "{}",
-            report::contenders(caption, &measured, size, reading::REFERENCE)
-        );
+        let table = report::contenders(caption, &measured, size, reading::REFERENCE);
+        println!("{table}");
         outcomes.extend(goals::of_reading(stream.name, &measured));
     }
     let caption = "Reading, beside the best peer fed with pieces, the best peer fed with an event at a \
                    time, and the floor.";
     println!("{}", goals::table(caption, &outcomes));
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
 }
 
 /// What a chunk of a stream may be: a small frame of TLS, a packet, a page, a socket's buffer.
