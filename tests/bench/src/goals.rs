@@ -2,6 +2,7 @@
 
 use crate::measure::{Measured, Role};
 use crate::reading::{self, EVENT_AT_A_TIME};
+use crate::serving;
 use crate::table::{Table, times};
 use crate::writing;
 
@@ -19,7 +20,7 @@ fn reading_goal(stream: &str) -> f64 {
 /// A comparison, and what it is to come to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The stream.
+    /// The stream, or the load.
     pub stream: String,
     /// Which of ours.
     pub ours: String,
@@ -116,16 +117,33 @@ pub fn of_writing(stream: &str, measured: &[Measured]) -> Vec<Outcome> {
     .collect()
 }
 
+/// A load of serving: what is published back to back can be sent in one write.
+pub const BURSTS: &str = "bursts of 128 events";
+/// A load of serving: each event is a wake-up of each thread.
+pub const SINGLY: &str = "one event at a time";
+
+/// The goals of serving: deliveries per second of CPU time beside those of the other server.
+pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> Option<Outcome> {
+    let [ours, other] = servers else {
+        return None;
+    };
+    let goal = match (clients, mode) {
+        (1000, BURSTS) => Some(1.5),
+        (1000, _) => Some(1.0),
+        _ => None,
+    };
+    Some(Outcome {
+        stream: format!("{clients} clients, {mode}"),
+        ours: ours.kind.name().to_owned(),
+        other: other.kind.name().to_owned(),
+        ratio: ours.times(other, |round| round.deliveries / round.cpu),
+        goal,
+    })
+}
+
 /// All outcomes, with a verdict where a goal was laid down.
 pub fn table(caption: &str, outcomes: &[Outcome]) -> Table {
-    let head = [
-        "stream",
-        "ours",
-        "against",
-        "verdict",
-        "times as fast",
-        "goal",
-    ];
+    let head = ["of", "ours", "against", "verdict", "times as fast", "goal"];
     let mut table = Table::new(caption, 4, &head);
     for outcome in outcomes {
         table.row([

@@ -8,6 +8,7 @@ pub mod options;
 pub mod random;
 pub mod reading;
 pub mod report;
+pub mod serving;
 pub mod sink;
 pub mod statistics;
 pub mod streams;

@@ -1,4 +1,4 @@
-//! cargo run --release --manifest-path tests/bench/Cargo.toml -- [read] [chunks] [write]
+//! cargo run --release --manifest-path tests/bench/Cargo.toml -- [read] [chunks] [write] [serve]
 //!     [--quick] [--stream NAME] [--rounds N] [--native]
 //!
 //! Measures sse-io beside its peers and beside the least that there is to do, all in one run, and
@@ -8,13 +8,14 @@ use std::error::Error;
 use std::process::Command;
 
 use sse_io_bench::go::Go;
-use sse_io_bench::goals::{self, Outcome};
+use sse_io_bench::goals::{self, BURSTS, Outcome, SINGLY};
 use sse_io_bench::measure::{Role, measure};
 use sse_io_bench::options::{Options, Part, USAGE};
 use sse_io_bench::reading::{self, Inputs};
 use sse_io_bench::report::{self, Cliffs};
+use sse_io_bench::serving::{self, Kind, Load};
 use sse_io_bench::streams::Stream;
-use sse_io_bench::table::{Table, number};
+use sse_io_bench::table::{Table, number, times};
 use sse_io_bench::writing;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -35,12 +36,17 @@ Go
   among them: the Go module proxy refused it (403 Forbidden) when they were chosen.";
 
 fn main() -> Result<()> {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    // How this program starts itself as a server.
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [serve_as, name, _, connections] = &arguments[..] {
+        if serve_as == "--serve-as" {
+            return Ok(serving::be_server(name, connections.parse()?)?);
+        }
+    }
+    let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(error) => return Err(format!("{error}\n\n{USAGE}").into()),
     };
-    // A peer that panics is a line in a table.
-    std::panic::set_hook(Box::new(|_| {}));
     let streams = options.streams();
     let target = if cfg!(sse_io_bench_native) {
         "native"
@@ -60,6 +66,9 @@ fn main() -> Result<()> {
     }
     if options.wants(Part::Write) {
         write(&streams, options.rounds());
+    }
+    if options.wants(Part::Serve) {
+        serve(&options)?;
     }
     if options.native {
         run_native()?;
@@ -159,6 +168,70 @@ fn write(streams: &[Stream], rounds: usize) {
         table.row([name.to_owned(), number(calls)]);
     }
     println!("{table}");
+}
+
+const SERVING: &str = "\
+Serving
+  Each server is a process of its own on the same cores as its clients, which are one thread here, for
+  both. An event has about 200 bytes of data and an id; sockets have no-delay, streams have heartbeats. The
+  next burst is published when every client has the last one. CPU is that of the server's process,
+  with the command that has it publish (some microseconds for each burst); the times from publish to
+  receipt are of all events of all clients. Figures are medians over rounds in which both take turns.";
+
+fn serve(options: &Options) -> Result<()> {
+    let rounds = options.rounds();
+    let program = std::env::current_exe()?;
+    println!("{SERVING}\n");
+    let mut outcomes = Vec::new();
+    for clients in [1, 100, 1000] {
+        for (mode, load) in loads(clients, options.quick) {
+            let caption = format!("Serving {clients} clients, {mode}.");
+            let servers = serving::contest(&program, load, rounds)?;
+            println!("{}", report::servers(caption, &servers));
+            outcomes.extend(goals::of_serving(clients, mode, &servers));
+        }
+    }
+    let caption = "Serving, deliveries per second of the server's CPU time.";
+    println!("{}", goals::table(caption, &outcomes));
+
+    let caption =
+        "One subscriber more that never reads, beside ten that do: what a publish takes then.";
+    let mut table = Table::new(caption, 1, &["server", "without it", "with it"]);
+    for kind in Kind::ALL {
+        let (ratio, without) = serving::stalled(&program, kind, rounds)?;
+        table.row([kind.name().to_owned(), report::time(without), times(ratio)]);
+    }
+    println!("{table}");
+
+    let crowd = if options.quick { 2_000 } else { 10_000 };
+    let waiting = serving::wait(crowd, rounds)?;
+    let caption =
+        format!("{crowd} subscribers that wait on one hub, each with a thread and a topic.");
+    let mut table = Table::new(caption, 1, &["publish to", "the call", "until received"]);
+    let mut row = |whom: &str, call, end| table.row([whom.to_owned(), call, end]);
+    let (all, all_end) = (waiting.to_all, waiting.all_have_it);
+    let (one, one_end) = (waiting.to_one, waiting.one_has_it);
+    row("all of them", report::time(all), report::time(all_end));
+    row("the topic of one", report::time(one), report::time(one_end));
+    row("all over one", times(all / one), times(all_end / one_end));
+    println!("{table}");
+    Ok(())
+}
+
+/// How many events go out how often, so that a round takes some tenths of a second.
+fn loads(clients: usize, quick: bool) -> [(&'static str, Load); 2] {
+    let less = if quick { 4 } else { 1 };
+    let load = |bursts: usize, events| Load {
+        clients,
+        bursts: (bursts / less).max(1),
+        events,
+    };
+    let (bursts, singles) = match clients {
+        1 => (200, 2000),
+        100 => (12, 100),
+        _ => (4, 12),
+    };
+    [(BURSTS, load(bursts, 128)), (SINGLY, load(singles, 1))]
 }
 
 /// Runs this program again, compiled for the processor that it runs on.

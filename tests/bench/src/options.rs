@@ -11,6 +11,8 @@ pub enum Part {
     Chunks,
     /// Writers.
     Write,
+    /// Servers, over sockets.
+    Serve,
 }
 
 /// How to measure it.
@@ -36,6 +38,7 @@ parts (default: all)
   read    streams into events, against the peers, the floors and Go
   chunks  the same at chunk sizes from 128 B to 64 KiB
   write   events into streams
+  serve   one publisher and many connections, against axum and tokio
 
 options
   --quick        less than a minute: smaller streams, fewer rounds
@@ -60,6 +63,7 @@ impl Options {
                 "read" => options.parts.push(Part::Read),
                 "chunks" => options.parts.push(Part::Chunks),
                 "write" => options.parts.push(Part::Write),
+                "serve" => options.parts.push(Part::Serve),
                 "--quick" => options.quick = true,
                 "--native" => options.native = true,
                 "--rounds" => {

@@ -1,6 +1,7 @@
 //! What was measured, as tables.
 
 use crate::measure::{Measured, Role};
+use crate::serving::Outcome;
 use crate::streams::Stream;
 use crate::table::{Table, number, times};
 
@@ -108,5 +109,41 @@ impl Cliffs {
     /// The table, done.
     pub fn table(self) -> Table {
         self.table
+    }
+}
+
+/// Servers under the same load.
+pub fn servers(caption: String, servers: &[Outcome]) -> Table {
+    let head = [
+        "server",
+        "deliveries/s",
+        "MB/s",
+        "per CPU s",
+        "CPU us each",
+        "p50",
+        "p99",
+    ];
+    let mut table = Table::new(caption, 1, &head);
+    for server in servers {
+        table.row([
+            server.kind.name().to_owned(),
+            number(server.median(|round| round.deliveries / round.wall)),
+            number(server.median(|round| round.bytes / round.wall / 1e6)),
+            number(server.median(|round| round.deliveries / round.cpu)),
+            number(server.median(|round| round.cpu / round.deliveries * 1e6)),
+            time(server.p50),
+            time(server.p99),
+        ]);
+    }
+    table
+}
+
+/// A span of time, in seconds, with its unit.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        _ if !seconds.is_finite() => "-".into(),
+        _ if seconds < 1e-3 => format!("{} us", number(seconds * 1e6)),
+        _ if seconds < 1.0 => format!("{} ms", number(seconds * 1e3)),
+        _ => format!("{} s", number(seconds)),
     }
 }

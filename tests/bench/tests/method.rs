@@ -6,6 +6,7 @@ use sse_io_bench::goals::{best_peer, of_reading};
 use sse_io_bench::measure::{Contender, Measured, Role, measure};
 use sse_io_bench::options::{Options, Part};
 use sse_io_bench::reading;
+use sse_io_bench::report::time;
 use sse_io_bench::statistics::{least, median, percentile, ratio};
 use sse_io_bench::table::{Table, number, times};
 use sse_io_bench::{allocations, sink::Tally};
@@ -119,13 +120,15 @@ fn numbers_have_three_digits_that_count() {
     assert_eq!(number(1234.5), "1234");
     assert_eq!(number(f64::NAN), "-");
     assert_eq!(times(1.5), "1.50x");
+    assert_eq!(time(0.000_012_34), "12.3 us");
+    assert_eq!(time(0.5), "500 ms");
 }
 
 #[test]
 fn options_are_taken() {
     let parse = |line: &str| Options::parse(line.split_whitespace().map(str::to_owned));
     let all = parse("").unwrap();
-    assert!(all.wants(Part::Read) && all.wants(Part::Write));
+    assert!(all.wants(Part::Read) && all.wants(Part::Serve));
     assert_eq!(all.rounds(), 11);
     let some = parse("write --quick --stream tiny").unwrap();
     assert!(some.wants(Part::Write) && !some.wants(Part::Read));

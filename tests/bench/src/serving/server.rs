@@ -1,0 +1,105 @@
+//! A server process: what it is told, and what it publishes.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{axum, hub, nanoseconds, raise_file_limit};
+
+/// What serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// This crate's hub, a thread per connection.
+    Hub,
+    /// axum on tokio, with its broadcast channel.
+    Axum,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Kind; 2] = [Kind::Hub, Kind::Axum];
+
+    /// What the command line calls it.
+    pub fn option(self) -> &'static str {
+        match self {
+            Kind::Hub => "hub",
+            Kind::Axum => "axum",
+        }
+    }
+
+    /// What the tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Hub => "Hub and Subscription::serve",
+            Kind::Axum => "axum 0.8.9 and tokio broadcast",
+        }
+    }
+}
+
+/// What can be published to. Each event has this text as its data and a number as its id.
+pub(super) trait Publish {
+    fn publish(&mut self, data: &str) -> io::Result<()>;
+}
+
+/// How many events the hub and the channel hold.
+pub(super) const CAPACITY: usize = 1024;
+
+/// Serves until the standard input ends.
+///
+/// Prints its address. A line with a number has it publish so many events, back to back; the line
+/// `cost` has it print the nanoseconds of CPU time that the process has taken, and those that the
+/// calls to publish have taken by the clock.
+pub fn be_server(name: &str, connections: usize) -> Result<(), String> {
+    raise_file_limit(connections)?;
+    let started = match Kind::ALL.into_iter().find(|kind| kind.option() == name) {
+        Some(Kind::Hub) => hub::start(),
+        Some(Kind::Axum) => axum::start(),
+        None => return Err(format!("no server {name}")),
+    };
+    let (address, publisher) = started.map_err(|error| error.to_string())?;
+    obey(address, publisher).map_err(|error| error.to_string())
+}
+
+fn obey(address: SocketAddr, mut publisher: Box<dyn Publish>) -> io::Result<()> {
+    println!("{address}");
+    let mut published = 0;
+    let mut data = String::new();
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        if line == "cost" {
+            let cpu = clock_gettime(ClockId::ProcessCPUTime);
+            println!(
+                "{} {published}",
+                cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64
+            );
+            continue;
+        }
+        for _ in 0..line.parse().unwrap_or(0) {
+            write_data(&mut data);
+            let before = Instant::now();
+            publisher.publish(&data)?;
+            published += before.elapsed().as_nanos();
+        }
+    }
+    Ok(())
+}
+
+/// What stands before the time in the data of an event. The clients look for it.
+pub(super) const MARK: &[u8] = b"\"t\":";
+/// How many digits come after it.
+pub(super) const DIGITS: usize = 19;
+
+/// About as long as a chat completion chunk. The time comes last, so that who has it has it all.
+fn write_data(data: &mut String) {
+    data.clear();
+    let time = nanoseconds();
+    let _ = write!(
+        data,
+        "{{\"id\":\"chatcmpl-BvT5nQx0aZ3kLw8RyUe2PdMf\",\"object\":\"chat.completion.chunk\",\
+         \"model\":\"gpt-4o-2024-08-06\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\" the\"}},\
+         \"finish_reason\":null}}],\"t\":{time:019}}}"
+    );
+}
