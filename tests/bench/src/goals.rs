@@ -3,7 +3,8 @@
 use crate::measure::{Measured, Role};
 use crate::reading::{self, EVENT_AT_A_TIME};
 use crate::serving;
-use crate::table::{Table, times};
+use crate::streams::Stream;
+use crate::table::{Table, number, times};
 use crate::writing;
 
 /// How many times as fast as the best peer the default way of reading is to be.
@@ -139,6 +140,66 @@ pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> O
         ratio: ours.times(other, |round| round.deliveries / round.cpu),
         goal,
     })
+}
+
+/// Allocations per event of ours, by stream. The goal is none, but for what is given out owned.
+#[derive(Debug, Default)]
+pub struct Allocations {
+    streams: Vec<String>,
+    /// Name and set-up, then the figure for each stream.
+    ours: Vec<(String, String, Vec<f64>)>,
+}
+
+impl Allocations {
+    /// Below this, what is left is that of buffers that grow once.
+    const NONE: f64 = 0.01;
+
+    /// Adds what was measured on a stream.
+    pub fn stream(&mut self, stream: &Stream, measured: &[Measured]) {
+        let of = |one: &&Measured| one.role == Role::Ours && !one.name.ends_with("owned");
+        for one in measured.iter().filter(of) {
+            let figure = one.allocations as f64 / stream.sent.len() as f64;
+            let row = self
+                .ours
+                .iter_mut()
+                .find(|row| (&row.0, &row.1) == (&one.name, &one.setup));
+            match row {
+                Some(row) => row.2.push(figure),
+                None => self
+                    .ours
+                    .push((one.name.clone(), one.setup.clone(), vec![figure])),
+            }
+        }
+        self.streams.push(stream.name.to_owned());
+    }
+
+    /// A row for each of ours, a column for each stream.
+    pub fn table(&self) -> Table {
+        let caption = "Allocations per event of ours, first growth of buffers included: the last two \
+                       streams have few events.";
+        let mut head = vec!["ours", "how", "verdict"];
+        head.extend(self.streams.iter().map(|name| &**name));
+        let mut table = Table::new(caption, 3, &head);
+        for (name, setup, figures) in &self.ours {
+            let many_events = figures
+                .iter()
+                .zip(&self.streams)
+                .filter(|(_, name)| !is_long(name));
+            let none = many_events
+                .map(|(figure, _)| *figure)
+                .all(|figure| figure < Self::NONE);
+            let verdict = if none { "ok" } else { "below" };
+            let mut row = vec![name.clone(), setup.clone(), verdict.to_owned()];
+            row.extend(figures.iter().copied().map(number));
+            table.row(row);
+        }
+        table
+    }
+}
+
+/// Whether a stream is one of the two with long lines, which some goals are not laid down for.
+pub fn is_long(stream: &str) -> bool {
+    matches!(stream, "long-lines" | "1mib-line")
 }
 
 /// All outcomes, with a verdict where a goal was laid down.

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::process::Command;
 
 use sse_io_bench::go::Go;
-use sse_io_bench::goals::{self, BURSTS, Outcome, SINGLY};
+use sse_io_bench::goals::{self, Allocations, BURSTS, SINGLY};
 use sse_io_bench::measure::{Role, measure};
 use sse_io_bench::options::{Options, Part, USAGE};
 use sse_io_bench::reading::{self, Inputs};
@@ -25,7 +25,8 @@ method
   All contenders of a table are in this process and take turns, in an order that changes by the
   round. Times are the CPU time of the thread; GB/s, events and ns are by the median round, 'best' by
   the best. A ratio is the median of the rounds' own ratios: trust it more than the figures, which
-  move with the machine. What a contender gives out is compared with what the generator put in, byte
+  move with the machine; the last column has it to one contender, with 16 KiB chunks where it is a
+  reader. What a contender gives out is compared with what the generator put in, byte
   by byte: WRONG ones are not measured. Allocations are counted in a pass of their own.
   Chunks lie ready in memory, at no cost but a reference count; a BufReader pays for its copy.";
 
@@ -84,7 +85,7 @@ fn read(streams: &[Stream], rounds: usize) -> Result<()> {
         Ok(_) => println!("{GO}\n"),
         Err(missing) => println!("Go: not measured, {missing}.\n"),
     }
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut allocations) = (Vec::new(), Allocations::default());
     for stream in streams {
         let mut measured = reading::measure_stream(stream, rounds);
         if let Ok(go) = &go {
@@ -95,10 +96,12 @@ fn read(streams: &[Stream], rounds: usize) -> Result<()> {
         let table = report::contenders(caption, &measured, size, reading::REFERENCE);
         println!("{table}");
         outcomes.extend(goals::of_reading(stream.name, &measured));
+        allocations.stream(stream, &measured);
     }
     let caption = "Reading, beside the best peer fed with pieces, the best peer fed with an event at a \
                    time, and the floor.";
     println!("{}", goals::table(caption, &outcomes));
+    println!("{}", allocations.table());
     std::fs::remove_dir_all(&directory)?;
     Ok(())
 }
@@ -135,7 +138,7 @@ fn chunks(streams: &[Stream], rounds: usize) {
 }
 
 fn write(streams: &[Stream], rounds: usize) {
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    let (mut outcomes, mut allocations) = (Vec::new(), Allocations::default());
     for stream in streams.iter().filter(|stream| writing::takes(stream)) {
         let measured = writing::measure_stream(stream, rounds);
         let caption = format!("Writing the events of {}: {}.", stream.name, stream.about);
@@ -145,9 +148,11 @@ fn write(streams: &[Stream], rounds: usize) {
             report::contenders(caption, &measured, size, writing::REFERENCE)
         );
         outcomes.extend(goals::of_writing(stream.name, &measured));
+        allocations.stream(stream, &measured);
     }
     let caption = "Writing, beside the naive loop, the floor and the best other crate.";
     println!("{}", goals::table(caption, &outcomes));
+    println!("{}", allocations.table());
     for stream in streams.iter().filter(|stream| stream.name == "openai") {
         let (values, measured) = writing::measure_values(stream, rounds);
         let caption = "Writing serde_json values: those of openai.".to_owned();

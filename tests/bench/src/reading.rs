@@ -48,7 +48,7 @@ impl<'s> Inputs<'s> {
         starts.map(piece).collect()
     }
 
-    /// The stream in one piece for each event, with the comments before it.
+    /// The stream in one piece for each event and each comment.
     fn events(&self) -> Pieces {
         let starts = std::iter::once(&0).chain(&self.stream.ends);
         let piece = |(&start, &end)| self.whole.slice(start..end);

@@ -79,7 +79,10 @@ pub fn number(value: f64) -> String {
         _ if !value.is_finite() => "-".into(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        size if size >= 0.1 => format!("{value:.3}"),
+        size if size >= 0.00005 => format!("{value:.4}"),
+        _ => "0".into(),
     }
 }
 

@@ -37,12 +37,15 @@ fn every_reader_is_right() {
 
 #[test]
 fn every_reader_is_right_whatever_the_chunks() {
-    // A mebibyte in chunks of three bytes takes some of them minutes.
     for stream in streams::all(8 << 10)
         .iter()
         .filter(|stream| stream.bytes.len() < 100 << 10)
     {
         for size in [1, 2, 3, 5, 7, 16, 61, 64, 128, 255, 1460, 4096] {
+            // Small pieces of long lines take some of them minutes.
+            if stream.bytes.len() / size > 10_000 {
+                continue;
+            }
             let contenders = reading::contenders_for_pieces(&Inputs::new(stream), size);
             assert_right(contenders, stream.name, &[]);
         }

@@ -115,7 +115,9 @@ Two of them.
 
 #[test]
 fn numbers_have_three_digits_that_count() {
-    assert_eq!(number(0.1234), "0.12");
+    assert_eq!(number(0.1234), "0.123");
+    assert_eq!(number(0.0123), "0.0123");
+    assert_eq!(number(0.0), "0");
     assert_eq!(number(12.34), "12.3");
     assert_eq!(number(1234.5), "1234");
     assert_eq!(number(f64::NAN), "-");

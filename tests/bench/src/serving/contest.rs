@@ -29,7 +29,7 @@ pub struct Round {
     pub wall: f64,
     /// Seconds of CPU time that the server took.
     pub cpu: f64,
-    /// Seconds by the clock in the calls to publish.
+    /// Seconds by the clock that a call to publish took, the median.
     pub publishing: f64,
     /// Events that arrived, over all clients.
     pub deliveries: f64,
@@ -108,7 +108,7 @@ impl Running {
         input.write_all(line.as_bytes())
     }
 
-    /// The seconds of CPU time, and those in calls to publish, since the start.
+    /// The seconds of CPU time since the start, and those of a call to publish since the last time.
     fn cost(&mut self) -> io::Result<(f64, f64)> {
         self.tell("cost\n")?;
         let mut line = String::new();
@@ -122,7 +122,7 @@ impl Running {
 
     /// Publishes so many bursts, each when every client has the one before.
     pub fn round(&mut self, load: Load) -> io::Result<Round> {
-        let (cpu, publishing) = self.cost()?;
+        let (cpu, _) = self.cost()?;
         let bytes = self.clients.bytes;
         let started = Instant::now();
         let line = format!("{}\n", load.events);
@@ -131,11 +131,11 @@ impl Running {
             self.clients.receive(load.events)?;
         }
         let wall = started.elapsed().as_secs_f64();
-        let after = self.cost()?;
+        let (cpu_after, publishing) = self.cost()?;
         Ok(Round {
             wall,
-            cpu: after.0 - cpu,
-            publishing: after.1 - publishing,
+            cpu: cpu_after - cpu,
+            publishing,
             deliveries: (load.bursts * load.events * self.clients.count()) as f64,
             bytes: (self.clients.bytes - bytes) as f64,
         })
@@ -225,9 +225,5 @@ pub fn stalled(program: &Path, kind: Kind, rounds: usize) -> Result<(f64, f64), 
             .collect::<Vec<_>>()
     };
     let (without, with) = (each(&measured[0]), each(&measured[1]));
-    let events = (load.bursts * load.events) as f64;
-    Ok((
-        crate::statistics::ratio(&with, &without),
-        median(&without) / events,
-    ))
+    Ok((crate::statistics::ratio(&with, &without), median(&without)))
 }

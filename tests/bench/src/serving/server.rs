@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{axum, hub, nanoseconds, raise_file_limit};
+use crate::statistics::median;
 
 /// What serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,8 @@ pub(super) const CAPACITY: usize = 1024;
 /// Serves until the standard input ends.
 ///
 /// Prints its address. A line with a number has it publish so many events, back to back; the line
-/// `cost` has it print the nanoseconds of CPU time that the process has taken, and those that the
-/// calls to publish have taken by the clock.
+/// `cost` has it print the nanoseconds of CPU time that the process has taken, and those that a call
+/// to publish took by the clock, the median since the line before.
 pub fn be_server(name: &str, connections: usize) -> Result<(), String> {
     raise_file_limit(connections)?;
     let started = match Kind::ALL.into_iter().find(|kind| kind.option() == name) {
@@ -65,23 +66,22 @@ pub fn be_server(name: &str, connections: usize) -> Result<(), String> {
 
 fn obey(address: SocketAddr, mut publisher: Box<dyn Publish>) -> io::Result<()> {
     println!("{address}");
-    let mut published = 0;
+    let mut calls = Vec::new();
     let mut data = String::new();
     for line in io::stdin().lock().lines() {
         let line = line?;
         if line == "cost" {
             let cpu = clock_gettime(ClockId::ProcessCPUTime);
-            println!(
-                "{} {published}",
-                cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64
-            );
+            let cpu = cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64;
+            println!("{cpu} {}", median(&calls));
+            calls.clear();
             continue;
         }
         for _ in 0..line.parse().unwrap_or(0) {
             write_data(&mut data);
             let before = Instant::now();
             publisher.publish(&data)?;
-            published += before.elapsed().as_nanos();
+            calls.push(before.elapsed().as_nanos() as f64);
         }
     }
     Ok(())
