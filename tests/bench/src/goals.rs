@@ -134,7 +134,7 @@ pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> O
         _ => None,
     };
     Some(Outcome {
-        stream: format!("{clients} clients, {mode}"),
+        stream: format!("clients: {clients}, {mode}"),
         ours: ours.kind.name().to_owned(),
         other: other.kind.name().to_owned(),
         ratio: ours.times(other, |round| round.deliveries / round.cpu),

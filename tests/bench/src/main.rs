@@ -190,7 +190,7 @@ fn serve(options: &Options) -> Result<()> {
     let mut outcomes = Vec::new();
     for clients in [1, 100, 1000] {
         for (mode, load) in loads(clients, options.quick) {
-            let caption = format!("Serving {clients} clients, {mode}.");
+            let caption = format!("Serving, clients: {clients}, {mode}.");
             let servers = serving::contest(&program, load, rounds)?;
             println!("{}", report::servers(caption, &servers));
             outcomes.extend(goals::of_serving(clients, mode, &servers));
@@ -199,16 +199,21 @@ fn serve(options: &Options) -> Result<()> {
     let caption = "Serving, deliveries per second of the server's CPU time.";
     println!("{}", goals::table(caption, &outcomes));
 
-    let caption =
-        "One subscriber more that never reads, beside ten that do: what a publish takes then.";
+    let (readers, crowd) = if options.quick {
+        (2, 1_000)
+    } else {
+        (10, 10_000)
+    };
+    let caption = format!(
+        "One subscriber more that never reads, beside {readers} that do: the median call to publish."
+    );
     let mut table = Table::new(caption, 1, &["server", "without it", "with it"]);
     for kind in Kind::ALL {
-        let (ratio, without) = serving::stalled(&program, kind, rounds)?;
+        let (ratio, without) = serving::stalled(&program, kind, readers, rounds)?;
         table.row([kind.name().to_owned(), report::time(without), times(ratio)]);
     }
     println!("{table}");
 
-    let crowd = if options.quick { 2_000 } else { 10_000 };
     let waiting = serving::wait(crowd, rounds)?;
     let caption =
         format!("{crowd} subscribers that wait on one hub, each with a thread and a topic.");

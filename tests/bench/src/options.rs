@@ -43,7 +43,7 @@ parts (default: all)
 options
   --quick        less than a minute: smaller streams, fewer rounds
   --stream NAME  one stream instead of all
-  --rounds N     default: 11, with --quick 5
+  --rounds N     default: 11, with --quick 3
   --native       everything a second time, compiled for this machine's processor";
 
 impl Options {
@@ -93,7 +93,7 @@ impl Options {
 
     /// In how many rounds to measure.
     pub fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 5 } else { 11 })
+        self.rounds.unwrap_or(if self.quick { 3 } else { 11 })
     }
 
     /// The streams to measure on.

@@ -199,9 +199,14 @@ fn take_turns(servers: &mut [Running], load: Load, rounds: usize) -> io::Result<
 
 /// How many times as long a publish takes while one subscriber more never reads, and the median of
 /// the calls without it, in seconds.
-pub fn stalled(program: &Path, kind: Kind, rounds: usize) -> Result<(f64, f64), String> {
+pub fn stalled(
+    program: &Path,
+    kind: Kind,
+    clients: usize,
+    rounds: usize,
+) -> Result<(f64, f64), String> {
     let load = Load {
-        clients: 10,
+        clients,
         bursts: 20,
         events: 128,
     };
