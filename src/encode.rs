@@ -190,7 +190,7 @@ impl Lines {
     /// Appends the next piece of the text; CRLF, CR and LF each start a new line.
     #[inline]
     pub(crate) fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        let mut breaks = Breaks::default();
+        let mut breaks = Breaks::of(text);
         let mut start = 0;
         while let Some(end) = breaks.next(text) {
             let cr = text[end] == CR;

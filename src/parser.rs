@@ -264,7 +264,7 @@ impl Parser {
             self.begin_block();
         }
         if self.rest != (input.as_ptr() as usize, input.len()) {
-            self.breaks = Breaks::default();
+            self.breaks = Breaks::of(input);
             self.window.clear();
         } else {
             self.window.consume(self.consumed);
@@ -443,7 +443,6 @@ impl Parser {
     /// Notes how far a step came.
     #[inline]
     fn stop(&mut self, input: &[u8], at: usize) {
-        self.breaks.consume(at);
         self.rest = (input.as_ptr() as usize + at, input.len() - at);
         self.consumed = at;
     }
