@@ -6,6 +6,7 @@
 //! line that the end of the input tears is put together in `torn`.
 
 mod block;
+mod field;
 mod item;
 mod text;
 mod torn;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::event::Event;
 use crate::scan::{Breaks, CR, LF};
 use block::{Block, Extensions, Place};
+use field::Field;
 use torn::Torn;
 use window::Window;
 
@@ -313,20 +315,19 @@ impl Parser {
                 continue;
             }
             after_cr = cr;
-            let data = match line.strip_prefix(b"data:") {
-                Some(value) => Some(from + 5 + usize::from(value.first() == Some(&b' '))),
-                None if line == b"data" => Some(end),
-                None => None,
-            };
-            if let Some(from) = data {
-                if !self.data_line(input, from, end) {
-                    break Step::TooLarge;
+            match Field::of(line) {
+                Field::Data(value) => {
+                    if !self.data_line(input, end - value.len(), end) {
+                        break Step::TooLarge;
+                    }
                 }
-            } else if line[0] == b':' && !comments {
-                // Passed over.
-            } else if let Some(step) = self.field(line, Some(from)) {
-                self.keep_lent(input);
-                break step;
+                Field::Comment(_) if !comments => {}
+                field => {
+                    if let Some(step) = self.field(field, Some(end)) {
+                        self.keep_lent(input);
+                        break step;
+                    }
+                }
             }
         };
         self.after_cr = after_cr;
@@ -380,7 +381,10 @@ impl Parser {
     pub(crate) fn current_comment<'a>(&'a self, input: &'a [u8]) -> Cow<'a, str> {
         text::decode(match self.comment {
             Place::Input(from, end) => input.get(from..end).unwrap_or_default(),
-            Place::Carry(from) => self.carry.get(from..).unwrap_or_default(),
+            Place::Carry(length) => {
+                let from = self.carry.len().saturating_sub(length);
+                &self.carry[from..]
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::field::Field;
 use super::torn::Torn;
 use super::{Parser, Step, text};
 use crate::buffer;
@@ -36,6 +37,7 @@ pub(super) struct Block {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     Input(usize, usize),
+    /// So many bytes at the end of the carry.
     Carry(usize),
 }
 
@@ -161,37 +163,38 @@ impl Parser {
         self.grown |= buffer::append(&mut self.data, bytes, self.max_event_size);
     }
 
-    /// Any other whole line: `line` is the input at `at`, or the carry. None: go on.
-    pub(super) fn field(&mut self, line: &[u8], at: Option<usize>) -> Option<Step> {
-        let (name, value) = split(line);
-        let cost = match name {
-            b"" => return Some(self.comment(value, line.len() - value.len(), at)),
-            b"data" => value.len() + 1,
-            b"event" | b"id" | b"retry" => value.len(),
-            _ => name.len() + value.len() + EXTENSION_COST,
+    /// Any other whole line; its value ends at `end` in the input, None for the carry. None: go on.
+    #[inline(always)]
+    pub(super) fn field(&mut self, field: Field<'_>, end: Option<usize>) -> Option<Step> {
+        let cost = match field {
+            Field::Comment(value) => return Some(self.comment(value, end)),
+            Field::Data(value) => value.len() + 1,
+            Field::Event(value) | Field::Id(value) | Field::Retry(value) => value.len(),
+            Field::Unknown(name, value) => name.len() + value.len() + EXTENSION_COST,
         };
         self.block.begun = true;
         let told = !self.charge(cost) && self.give_up();
-        match name {
+        match field {
             // These two take effect even if their event is too large to be given out.
-            b"id" | b"retry" if value.len() > self.max_event_size => {}
-            b"id" => self.set_id(value, at.map(|at| at + line.len())),
-            b"retry" => self.set_retry(value),
+            Field::Id(value) | Field::Retry(value) if value.len() > self.max_event_size => {}
+            Field::Id(value) => self.set_id(value, end),
+            Field::Retry(value) => self.set_retry(value),
             _ if self.block.oversize => {}
-            b"event" => self.set_name(value),
-            b"data" => self.push_data(value),
-            _ => self.grown |= self.extensions.push(name, value),
+            Field::Event(value) => self.set_name(value),
+            Field::Data(value) => self.push_data(value),
+            Field::Unknown(name, value) => self.grown |= self.extensions.push(name, value),
+            Field::Comment(_) => {}
         }
         told.then_some(Step::TooLarge)
     }
 
-    fn comment(&mut self, value: &[u8], from: usize, at: Option<usize>) -> Step {
+    fn comment(&mut self, value: &[u8], end: Option<usize>) -> Step {
         if value.len() > self.max_event_size {
             return Step::TooLarge;
         }
-        self.comment = match at {
-            Some(at) => Place::Input(at + from, at + from + value.len()),
-            None => Place::Carry(from),
+        self.comment = match end {
+            Some(end) => Place::Input(end - value.len(), end),
+            None => Place::Carry(value.len()),
         };
         Step::Comment
     }
@@ -265,18 +268,6 @@ impl Extensions {
         if !self.ends.is_empty() {
             self.text.clear();
             self.ends.clear();
-        }
-    }
-}
-
-/// Splits a line at its first colon; the value loses one space in front. A line without a colon is
-/// a name with an empty value.
-fn split(line: &[u8]) -> (&[u8], &[u8]) {
-    match line.iter().position(|&b| b == b':') {
-        None => (line, &[]),
-        Some(colon) => {
-            let value = &line[colon + 1..];
-            (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Lines that the end of the input tears, and the start of a stream, where a byte order mark may be
 //! torn as well.
 
+use super::field::Field;
 use super::{Parser, Step};
 use crate::buffer;
 use crate::scan::{CR, LF};
@@ -172,7 +173,7 @@ impl Parser {
             }
             Torn::Kept => {
                 let line = std::mem::take(&mut self.carry);
-                let step = self.field(&line, None);
+                let step = self.field(Field::of(&line), None);
                 self.grown |= line.capacity() > buffer::KEEP;
                 self.carry = line;
                 step
