@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::scan::{Breaks, CR, LF};
-use block::{Block, Extensions, Place};
+use block::{Block, Extensions, Lent, Place};
 use field::Field;
 use torn::Torn;
 use window::Window;
@@ -60,8 +60,6 @@ const DEFAULT_MAX_EVENT_SIZE: usize = 16 << 20;
 pub struct Parser {
     max_event_size: usize,
 
-    /// At the start of a stream: how many bytes of a byte order mark came so far.
-    bom: Option<usize>,
     /// The last byte was a CR: an LF that comes now belongs to it.
     after_cr: bool,
     /// The line breaks found in the input and not yet used.
@@ -115,13 +113,12 @@ impl Parser {
     pub fn new() -> Self {
         Parser {
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
-            bom: Some(0),
             after_cr: false,
             breaks: Breaks::default(),
             window: Window::default(),
             rest: (0, 0),
             consumed: 0,
-            torn: Torn::No,
+            torn: Torn::Mark(0),
             carry: Vec::new(),
             block: Block::default(),
             data: Vec::new(),
@@ -268,11 +265,9 @@ impl Parser {
         if self.rest != (input.as_ptr() as usize, input.len()) {
             self.breaks = Breaks::of(input);
             self.window.clear();
-        } else {
-            self.window.consume(self.consumed);
         }
         let mut start = 0;
-        if self.torn != Torn::No || self.bom.is_some() {
+        if self.torn != Torn::No {
             match self.resume(input, comments) {
                 Ok(at) => start = at,
                 Err((at, step)) => {
@@ -300,9 +295,7 @@ impl Parser {
                 if cr || !after_cr {
                     after_cr = cr;
                     if self.block.begun && self.end_block() {
-                        if let Some((from, end)) = self.block.lent {
-                            self.block.covered = self.window.cover(input, from, end);
-                        }
+                        self.lend_from_window(input);
                         break Step::Event;
                     }
                     if self.grown && !self.block.begun {
@@ -323,7 +316,7 @@ impl Parser {
                 }
                 Field::Comment(_) if !comments => {}
                 field => {
-                    if let Some(step) = self.field(field, Some(end)) {
+                    if let Some(step) = self.field(field, Some((input, end))) {
                         self.keep_lent(input);
                         break step;
                     }
@@ -333,6 +326,16 @@ impl Parser {
         self.after_cr = after_cr;
         self.stop(input, start);
         step
+    }
+
+    /// Lends the data of a complete event out of the window, if it can be.
+    #[inline]
+    fn lend_from_window(&mut self, input: &[u8]) {
+        if let Some(Lent::Input(from, end)) = self.block.lent {
+            if let Some(at) = self.window.cover(input, from, end) {
+                self.block.lent = Some(Lent::Window(at, end - from));
+            }
+        }
     }
 
     /// How many bytes of its input the last step used up.
@@ -349,10 +352,8 @@ impl Parser {
     pub(crate) fn current<'a>(&'a self, input: &'a [u8]) -> Event<'a> {
         let data = match self.block.lent {
             None => text::decode(self.data.strip_suffix(&[LF]).unwrap_or_default()),
-            Some((from, end)) => match self.window.get(from, end) {
-                Some(text) => Cow::Borrowed(text),
-                None => text::decode(input.get(from..end).unwrap_or_default()),
-            },
+            Some(Lent::Window(at, length)) => Cow::Borrowed(self.window.text(at, length)),
+            Some(Lent::Input(from, end)) => text::decode(input.get(from..end).unwrap_or_default()),
         };
         Event {
             name: self.block.has_name.then_some(Cow::Borrowed(&self.name)),
@@ -409,7 +410,7 @@ impl Parser {
         let in_line = match self.torn {
             Torn::Kept => self.carry.first() != Some(&b':'),
             Torn::Data => true,
-            Torn::No | Torn::Skipped => false,
+            Torn::Mark(_) | Torn::No | Torn::Skipped => false,
         };
         in_block || in_line
     }
@@ -418,7 +419,7 @@ impl Parser {
     #[inline]
     pub(crate) fn needs_input(&self, step: Step) -> bool {
         match step {
-            Step::Event => self.block.lent.is_some() && !self.block.covered,
+            Step::Event => matches!(self.block.lent, Some(Lent::Input(..))),
             Step::Comment => matches!(self.comment, Place::Input(..)),
             Step::NeedMore | Step::TooLarge => false,
         }
@@ -452,9 +453,8 @@ impl Parser {
     }
 
     fn begin_stream(&mut self) {
-        self.bom = Some(0);
         self.after_cr = false;
-        self.torn = Torn::No;
+        self.torn = Torn::Mark(0);
         self.forget_input();
     }
 }

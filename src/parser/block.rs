@@ -24,13 +24,20 @@ pub(super) struct Block {
     pub(super) has_name: bool,
     pub(super) has_id: bool,
     pub(super) has_data: bool,
-    /// The only data line so far, while it lies in the input.
-    pub(super) lent: Option<(usize, usize)>,
-    /// The window has the text of that line.
-    pub(super) covered: bool,
+    /// The only data line so far, while it need not be copied.
+    pub(super) lent: Option<Lent>,
     pub(super) retry: Option<Duration>,
     /// What the event costs to keep.
     pub(super) size: usize,
+}
+
+/// A data line that is not in `data`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lent {
+    /// From here to there in the input.
+    Input(usize, usize),
+    /// From here in the window, so many bytes. Of a complete event only: the window moves on.
+    Window(usize, usize),
 }
 
 /// Where a text lies.
@@ -57,7 +64,7 @@ impl Parser {
     #[cold]
     fn give_back(&mut self) {
         // What is left of earlier lines and blocks does not count as used.
-        if self.torn == Torn::No {
+        if self.torn != Torn::Kept {
             self.carry.clear();
         }
         if !self.block.has_name {
@@ -138,7 +145,7 @@ impl Parser {
             self.append_data_line(input, from, end);
         } else {
             self.block.has_data = true;
-            self.block.lent = Some((from, end));
+            self.block.lent = Some(Lent::Input(from, end));
         }
         true
     }
@@ -153,7 +160,7 @@ impl Parser {
     /// Copies the data line that still lies in the input, before the input goes.
     #[inline]
     pub(super) fn keep_lent(&mut self, input: &[u8]) {
-        if let Some((from, end)) = self.block.lent.take() {
+        if let Some(Lent::Input(from, end)) = self.block.lent.take() {
             self.push_data(&input[from..end]);
         }
     }
@@ -163,9 +170,9 @@ impl Parser {
         self.grown |= buffer::append(&mut self.data, bytes, self.max_event_size);
     }
 
-    /// Any other whole line; its value ends at `end` in the input, None for the carry. None: go on.
+    /// Any other whole line; its value ends there in the input, None for the carry. None: go on.
     #[inline(always)]
-    pub(super) fn field(&mut self, field: Field<'_>, end: Option<usize>) -> Option<Step> {
+    pub(super) fn field(&mut self, field: Field<'_>, end: Option<(&[u8], usize)>) -> Option<Step> {
         let cost = match field {
             Field::Comment(value) => return Some(self.comment(value, end)),
             Field::Data(value) => value.len() + 1,
@@ -188,12 +195,12 @@ impl Parser {
         told.then_some(Step::TooLarge)
     }
 
-    fn comment(&mut self, value: &[u8], end: Option<usize>) -> Step {
+    fn comment(&mut self, value: &[u8], end: Option<(&[u8], usize)>) -> Step {
         if value.len() > self.max_event_size {
             return Step::TooLarge;
         }
         self.comment = match end {
-            Some(end) => Place::Input(end - value.len(), end),
+            Some((_, end)) => Place::Input(end - value.len(), end),
             None => Place::Carry(value.len()),
         };
         Step::Comment
@@ -208,14 +215,16 @@ impl Parser {
     }
 
     /// `end` is where the value ends in the input, None for the carry.
-    fn set_id(&mut self, value: &[u8], end: Option<usize>) {
+    #[inline]
+    fn set_id(&mut self, value: &[u8], end: Option<(&[u8], usize)>) {
         if value.contains(&0) {
             return;
         }
         self.block.has_id = true;
         self.id.clear();
-        match end.and_then(|end| self.window.get(end - value.len(), end)) {
-            Some(text) => self.id.push_str(text),
+        let at = end.and_then(|(input, end)| self.window.find(input, end - value.len(), end));
+        match at {
+            Some(at) => self.id.push_str(self.window.text(at, value.len())),
             None => self.grown |= text::push_decoded(&mut self.id, value),
         }
     }

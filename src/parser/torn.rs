@@ -15,6 +15,8 @@ const LONGEST_FIELD: usize = 7;
 /// A line whose beginning came with earlier input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Torn {
+    /// At the start of a stream: so many bytes of a byte order mark came.
+    Mark(usize),
     /// There is none: the input goes on at the start of a line.
     No,
     /// `carry` holds the line so far.
@@ -30,11 +32,11 @@ impl Parser {
     /// far the step came and to what.
     #[cold]
     pub(super) fn resume(&mut self, input: &[u8], comments: bool) -> Result<usize, (usize, Step)> {
-        let start = match self.bom {
-            Some(seen) => self
+        let start = match self.torn {
+            Torn::Mark(seen) => self
                 .skip_bom(seen, input)
                 .ok_or((input.len(), Step::NeedMore))?,
-            None => 0,
+            _ => 0,
         };
         if self.torn == Torn::No {
             return Ok(start);
@@ -66,14 +68,14 @@ impl Parser {
             .take_while(|(a, b)| a == b)
             .count();
         if seen + more == BOM.len() {
-            self.bom = None;
+            self.torn = Torn::No;
             return Some(more);
         }
         if more == input.len() {
-            self.bom = Some(seen + more);
+            self.torn = Torn::Mark(seen + more);
             return None;
         }
-        self.bom = None;
+        self.torn = Torn::No;
         if seen > 0 {
             // It was the beginning of the first line after all.
             self.carry.clear();
@@ -88,14 +90,18 @@ impl Parser {
         match self.torn {
             Torn::Skipped => return true,
             Torn::Data => return self.tear_data(piece),
-            Torn::No if piece.is_empty() => return true,
-            Torn::No => {
+            Torn::Mark(_) | Torn::No if piece.is_empty() => return true,
+            Torn::Mark(_) | Torn::No => {
+                // Six bytes tell a data line, and whether its value has a space in front.
+                if let (6.., Field::Data(value)) = (piece.len(), Field::of(piece)) {
+                    self.torn = Torn::Data;
+                    return self.tear_data(value);
+                }
                 self.carry.clear();
                 self.torn = Torn::Kept;
             }
             Torn::Kept => {}
         }
-        // Six bytes tell a data line, and whether its value has a space in front.
         let missing = 6usize.saturating_sub(self.carry.len()).min(piece.len());
         let (head, rest) = piece.split_at(missing);
         self.carry.extend_from_slice(head);
@@ -164,7 +170,7 @@ impl Parser {
     /// The end of a torn line.
     pub(super) fn end_torn(&mut self) -> Option<Step> {
         match std::mem::replace(&mut self.torn, Torn::No) {
-            Torn::No | Torn::Skipped => None,
+            Torn::Mark(_) | Torn::No | Torn::Skipped => None,
             Torn::Data => {
                 self.block.has_data = true;
                 self.block.size += 1;

@@ -14,44 +14,47 @@ const SHORT: usize = 1 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Window {
     text: String,
-    /// The offset in the input that `text` starts at; wraps below zero after `consume`.
-    start: usize,
+    /// How far from the end of the input `text` starts, which stays the same while the front of the
+    /// input is used up.
+    ahead: usize,
     /// This input has had a value before: there may be more to come.
     used: bool,
 }
 
 impl Window {
-    /// Makes sure that `input[from..end]` can be had as text, if that is worth it, and says whether
-    /// it can: not for the first value of an input, since to callers that move their bytes after
-    /// each event every one is the first.
+    /// Makes sure that `input[from..end]`, a value, can be had as text, if that is worth it: not for
+    /// the first value of an input, since to callers that move their bytes after each event every
+    /// one is the first. Gives where the value starts in the window.
     #[inline]
-    pub(super) fn cover(&mut self, input: &[u8], from: usize, end: usize) -> bool {
-        // Values come front to back: what ends in the window starts in it.
-        let covered = end.wrapping_sub(self.start) <= self.text.len();
-        if !covered && self.used && end - from <= SHORT && input.len() - end > end - from {
+    pub(super) fn cover(&mut self, input: &[u8], from: usize, end: usize) -> Option<usize> {
+        let at = self.find(input, from, end);
+        let used = std::mem::replace(&mut self.used, true);
+        if at.is_none() && used && end - from <= SHORT && input.len() - end > end - from {
             self.fill(input, from);
+            return self.find(input, from, end);
         }
-        self.used = true;
-        self.get(from, end).is_some()
+        at
     }
 
-    /// The text of `input[from..end]`; None where it is not covered, or is not UTF-8.
+    /// Where `input[from..end]` starts in the window; None when it is not covered, or not UTF-8.
     #[inline]
-    pub(super) fn get(&self, from: usize, end: usize) -> Option<&str> {
-        let at = from.wrapping_sub(self.start);
-        self.text.get(at..at.wrapping_add(end - from))
+    pub(super) fn find(&self, input: &[u8], from: usize, end: usize) -> Option<usize> {
+        let at = self.ahead.checked_sub(input.len() - from)?;
+        (at + (end - from) <= self.text.len()).then_some(at)
     }
 
-    /// Tells the window that the first `count` bytes are gone from the input.
+    /// The text that was found at `at`.
     #[inline]
-    pub(super) fn consume(&mut self, count: usize) {
-        self.start = self.start.wrapping_sub(count);
+    pub(super) fn text(&self, at: usize, length: usize) -> &str {
+        self.text
+            .get(at..at.wrapping_add(length))
+            .unwrap_or_default()
     }
 
     /// Forgets everything: the input is another.
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        self.start = 0;
+        self.ahead = 0;
         self.used = false;
     }
 
@@ -68,6 +71,6 @@ impl Window {
         });
         self.text.clear();
         self.text.push_str(valid);
-        self.start = from;
+        self.ahead = input.len() - from;
     }
 }
