@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-use crate::util::{Answer, DEADLINE, Process, Redis, Seen, open, open_now, post, post_now};
+use crate::util::{DEADLINE, Process, Redis, Seen, open, open_now, persist, post, post_now};
 use redis_events::EntryId;
 
 const PUBLISHERS: usize = 3;
@@ -64,12 +64,10 @@ fn publish(
     let mut at = publisher;
     for n in 0..POSTS {
         let data = format!("{publisher}/{n}");
-        let id = loop {
+        let id = persist(|| {
             at += 1;
-            if let Ok(Answer::Ok(id)) = post(addresses.get(at), "", &data, &data) {
-                break id;
-            }
-        };
+            post(addresses.get(at), "", &data, &data).ok()?.ok()
+        });
         acknowledged.insert(id, data);
         progress.step();
     }
@@ -82,9 +80,7 @@ fn hop(client: usize, addresses: &Addresses, from: &str) -> Vec<Seen> {
     let mut last = from.to_owned();
     let mut seen = Vec::new();
     loop {
-        let Ok(Answer::Ok(mut stream)) = open(addresses.get(random(&mut seed)), "", &last) else {
-            continue;
-        };
+        let mut stream = persist(|| open(addresses.get(random(&mut seed)), "", &last).ok()?.ok());
         for _ in 0..=random(&mut seed) % 60 {
             let Some(event) = stream.next() else { break };
             assert_ne!(event.name, "gap", "after {last}");

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sse_io::{Item, Reader};
 
@@ -112,6 +112,8 @@ impl Process {
     pub(crate) fn start(redis: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_redis-events"))
             .args(["--redis", redis, "--listen", "127.0.0.1:0"])
+            // A heartbeat would make up for an event that does not come.
+            .args(["--heartbeat", "3600000"])
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -169,6 +171,15 @@ pub(crate) enum Answer<T> {
     Ok(T),
     /// 503, with a time to wait.
     Busy,
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn ok(self) -> Option<T> {
+        match self {
+            Answer::Ok(value) => Some(value),
+            Answer::Busy => None,
+        }
+    }
 }
 
 fn judge(head: &str) -> Answer<()> {
@@ -236,22 +247,25 @@ pub(crate) fn open(at: SocketAddr, query: &str, last: &str) -> io::Result<Answer
     })
 }
 
+/// Tries until it works.
+pub(crate) fn persist<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(begin.elapsed() < DEADLINE, "refused for {DEADLINE:?}");
+    }
+}
+
 /// Opens a stream as soon as the process has one.
 pub(crate) fn open_now(at: SocketAddr, query: &str, last: &str) -> Stream {
-    loop {
-        if let Answer::Ok(stream) = open(at, query, last).expect("an answer") {
-            return stream;
-        }
-    }
+    persist(|| open(at, query, last).expect("an answer").ok())
 }
 
 /// Posts until it is acknowledged.
 pub(crate) fn post_now(at: SocketAddr, query: &str, key: &str, data: &str) -> String {
-    loop {
-        if let Answer::Ok(id) = post(at, query, key, data).expect("an answer") {
-            return id;
-        }
-    }
+    persist(|| post(at, query, key, data).expect("an answer").ok())
 }
 
 impl Stream {
