@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sse_io::Hub;
 
-use crate::entry::{Entry, EntryId, Post};
+use crate::entry::{Entry, EntryId};
 use crate::feed::Feed;
 use crate::history::History;
 use crate::store::{Page, Store, Tail};
@@ -66,12 +66,8 @@ impl Follower {
                 break page;
             }
             // The stream begins with an entry, so that a hub always knows how far it has come, and a
-            // client always has an id to come back with. Processes that begin at once may add one each.
-            let begin = Post {
-                name: Some("begin".into()),
-                ..Post::default()
-            };
-            self.store.add(&begin, None)?;
+            // client always has an id to come back with.
+            self.store.begin(page.last)?;
         };
         let hub = Hub::builder()
             .with_max_events(self.log_len)

@@ -30,6 +30,13 @@ if not id then
 end
 return id";
 
+/// Adds the event `begin`, unless there is something newer than the caller has seen.
+const BEGIN: &str = "\
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if (newest and newest[1] or '0-0') == ARGV[1] then
+    redis.call('XADD', KEYS[1], '*', 'name', 'begin', 'data', '')
+end";
+
 /// An entry as Redis gives it.
 type Raw = (String, Vec<Vec<u8>>);
 
@@ -94,6 +101,19 @@ impl Store {
         command.arg(post.fields());
         let id: String = self.ask(&command, key.is_some())?;
         parse(&id)
+    }
+
+    /// Appends an event `begin`, if this is still the newest entry; an id of zeros, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Redis is down, or refuses.
+    pub fn begin(&self, newest: EntryId) -> io::Result<()> {
+        let mut command = cmd("EVAL");
+        command
+            .arg(&[BEGIN, "1", &*self.0.stream])
+            .arg(newest.to_string());
+        self.ask(&command, true)
     }
 
     /// The newest entries, oldest first, at most so many.

@@ -8,8 +8,10 @@ fn without_redis_posts_are_refused_and_streams_stay_open() {
     let mut redis = Redis::start("outage");
     let process = Process::start(&redis.url(), &["--heartbeat", "20"]);
     let at = process.address();
+    let mut stream = open_now(at, "", "");
     let before = post_now(at, "", "a", "before");
-    let mut stream = open_now(at, "", &before);
+    // It is in the process when it has come.
+    assert_eq!(stream.next().expect("an event").id, before);
 
     redis.kill();
     assert!(matches!(post(at, "", "b", "meanwhile"), Ok(Answer::Busy)));
@@ -45,8 +47,10 @@ fn a_redis_that_lost_its_data_is_told_as_a_gap() {
     let mut redis = Redis::forgetful("lost");
     let process = Process::start(&redis.url(), &[]);
     let at = process.address();
+    let mut stream = open_now(at, "", "");
     let before = post_now(at, "", "a", "before");
-    let mut stream = open_now(at, "", &before);
+    // It is in the process when it has come.
+    assert_eq!(stream.next().expect("an event").id, before);
 
     redis.kill();
     redis.restart();
