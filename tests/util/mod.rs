@@ -1,7 +1,9 @@
 //! What the tests share: readers and writers with a script, a seeded generator, a deadline.
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
 
+pub mod connectors;
 pub mod readers;
+pub mod script_server;
 pub mod writers;
 
 use std::sync::mpsc;
