@@ -379,6 +379,7 @@ fn parameters_case_and_blanks_are_no_other_media_type() {
         b"TEXT/Event-Stream",
         b"text/event-stream;",
         b" text/event-stream\t; charset=latin-1",
+        b"text/event-stream; x=\xff",
     ] {
         let answer = Ok(Response::new(200, same, body("data: a\n\n")));
         assert_eq!(data([answer]), ["a"]);

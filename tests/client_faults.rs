@@ -303,6 +303,8 @@ faults! {
         => STREAM, STREAM_ASKED;
     type_with_spaces_around: typed("content-type:  \ttext/event-stream \t;x\r\n")
         => STREAM, STREAM_ASKED;
+    type_with_bytes_that_are_no_utf_8_in_a_parameter: typed(b"Content-Type: text/event-stream; x=\xff\r\n")
+        => STREAM, STREAM_ASKED;
     type_missing: typed("") => ["the response has no content type"], ["/"];
     type_empty: typed("Content-Type:\r\n") => ["the response has no content type"], ["/"];
     type_html: typed("Content-Type: text/html; charset=utf-8\r\n")

@@ -140,7 +140,11 @@ impl<B: BufRead> Response<B> {
     /// empty when the header is missing.
     pub fn new(status: u16, content_type: impl AsRef<[u8]>, body: B) -> Self {
         let content_type = content_type.as_ref();
-        let is_stream = std::str::from_utf8(content_type).is_ok_and(http::is_event_stream);
+        // Parameters are ignored, in whatever encoding they are.
+        let essence = content_type.split(|byte| *byte == b';').next();
+        let is_stream = essence
+            .and_then(|essence| std::str::from_utf8(essence).ok())
+            .is_some_and(http::is_event_stream);
         let shown = &content_type[..content_type.len().min(100)];
         Response {
             status,
