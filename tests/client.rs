@@ -807,6 +807,41 @@ fn the_hook_and_the_closer_agree() {
     assert_eq!(*seen.lock().unwrap(), 7);
 }
 
+#[test]
+fn a_hook_that_closes_ends_it_there() {
+    let open = "data: a\n\n";
+    for (at, attempts) in [("connecting", 0), ("open", 1), ("waiting", 1)] {
+        let (closers, given) = mpsc::channel::<Closer>();
+        let states = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&states);
+        let first = if at == "waiting" {
+            refused()
+        } else {
+            stream(open)
+        };
+        let (source, asked) = client([first, stream(open)]);
+        let mut source = source
+            .with_reconnection_limits(Duration::from_secs(300), Duration::from_secs(300))
+            .on_state(move |state| {
+                log.lock().unwrap().push(state.to_string());
+                if state.to_string().starts_with(at) {
+                    given.recv().unwrap().close();
+                }
+            });
+        closers.send(source.closer()).unwrap();
+        let mut source = within(DEADLINE, move || {
+            assert!(source.next_event().unwrap().is_none());
+            source
+        });
+        assert!(source.next_event().unwrap().is_none());
+        assert_eq!(asked.all().len(), attempts, "{at}");
+        let states = states.lock().unwrap();
+        assert_eq!(states.last().unwrap(), "closed: by this side", "{at}");
+        let closed = states.iter().filter(|s| s.starts_with("closed"));
+        assert_eq!(closed.count(), 1, "{at}");
+    }
+}
+
 /// A body that tells when it is asked for more, and waits for what there is.
 struct Piped {
     asked: Sender<()>,

@@ -339,6 +339,10 @@ impl<C: Connect> EventSource<C> {
             attempt,
             withholds_id,
         });
+        if self.control.is_closed() {
+            // By the hook, for one: nothing is to be asked for any more.
+            return Ok(());
+        }
         let request = Request::new(&self.last_event_id, attempt, &self.control);
         let result = self.connect.connect(&request);
         if self.control.is_closed() {
