@@ -187,10 +187,12 @@ impl Control {
             return Vec::new();
         }
         self.closed.store(true, Ordering::Release);
-        shared.state = State::Closed(ending);
+        let last = mem::replace(&mut shared.state, State::Closed(ending));
         let hooks = mem::take(&mut shared.hooks);
         drop(shared);
         self.changed.notify_all();
+        // It may hold an error of the user's, as the hooks are the user's.
+        drop(last);
         hooks
     }
 
