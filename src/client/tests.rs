@@ -269,24 +269,100 @@ fn jitter_adds_between_nothing_and_as_much_again_doubled_with_each_failure() {
 }
 
 #[test]
-fn ten_thousand_clients_come_back_evenly_spread() {
-    // A server that dies takes all of them at once, and refuses the first attempt that follows.
-    const CLIENTS: u64 = 10_000;
-    let mut buckets = [0_u64; 20];
-    for seed in 0..CLIENTS {
-        let healthy = Stream("data: x\n\n", Duration::ZERO, false);
-        let (mut source, clock) = client([healthy]);
+fn the_servers_retry_is_the_least_wait_with_jitter_too() {
+    let asks = Stream("retry: 10000\n\ndata: x\n\n", Duration::ZERO, false);
+    for seed in 0..200 {
+        let (mut source, clock) = client([asks, Refused, Refused]);
         source.random = Random::seeded(seed);
         source.for_each(drop);
-        let wait = clock.lock().waits[0];
-        let bucket = (wait - 3 * SECOND).as_nanos() * 20 / (3 * SECOND).as_nanos();
-        buckets[usize::try_from(bucket).unwrap().min(19)] += 1;
+        let waits = &clock.lock().waits;
+        for (wait, most) in waits.iter().zip([20, 30, 50]) {
+            assert!((10 * SECOND..=most * SECOND).contains(wait), "{waits:?}");
+        }
     }
-    // 500 are expected in each 150 ms; five standard deviations are 109.
-    assert!(
-        buckets.iter().all(|n| (391..=609).contains(n)),
-        "{buckets:?}"
-    );
+}
+
+#[test]
+fn retry_after_is_the_least_wait_with_jitter_too() {
+    let busy = |after: u64| Status(503, Some(Duration::from_secs(after)));
+    for seed in 0..200 {
+        let (mut source, clock) = client([busy(60), busy(299), busy(3_600)]);
+        source.random = Random::seeded(seed);
+        source = source.with_retried_statuses([503]);
+        source.for_each(drop);
+        let waits = &clock.lock().waits;
+        // What asks for more than the maximum gets just that, and nobody waits for longer.
+        for (wait, (least, most)) in waits.iter().zip([(60, 66), (299, 300), (300, 300)]) {
+            assert!((least * SECOND..=most * SECOND).contains(wait), "{waits:?}");
+        }
+    }
+}
+
+#[test]
+fn retry_after_holds_for_one_wait_alone() {
+    let set = |source: EventSource<_>| source.with_retried_statuses([503]);
+    let busy = Status(503, Some(60 * SECOND));
+    assert_eq!(waits_of([busy, Refused], set), seconds(&[60, 12]));
+}
+
+#[test]
+fn a_retry_after_beyond_the_longest_outage_is_not_waited_for() {
+    let set = |source: EventSource<_>| {
+        source
+            .with_retried_statuses([503])
+            .with_max_elapsed(59 * SECOND)
+    };
+    assert_eq!(waits_of([Status(503, Some(60 * SECOND))], set), []);
+}
+
+#[test]
+fn jitter_never_exceeds_the_maximum() {
+    for seed in 0..200 {
+        let (mut source, clock) = client([Refused; 20]);
+        source.random = Random::seeded(seed);
+        source = source.with_reconnection_limits(SECOND, 10 * SECOND);
+        source.for_each(drop);
+        let waits = &clock.lock().waits;
+        assert!(waits.iter().all(|wait| *wait <= 10 * SECOND), "{waits:?}");
+    }
+}
+
+#[test]
+fn the_seed_alone_decides_the_waits() {
+    let waits = |seed| {
+        let (mut source, clock) = client([Refused; 5]);
+        source.random = Random::seeded(seed);
+        source.for_each(drop);
+        let waits = clock.lock().waits.clone();
+        waits
+    };
+    assert_eq!(waits(1), waits(1));
+    assert_ne!(waits(1), waits(2));
+}
+
+#[test]
+fn ten_thousand_clients_come_back_evenly_spread() {
+    // A server that dies takes all of them at once, and refuses the first two attempts.
+    const CLIENTS: u64 = 10_000;
+    let mut buckets = [[0_u64; 20]; 3];
+    for seed in 0..CLIENTS {
+        let healthy = Stream("data: x\n\n", Duration::ZERO, false);
+        let (mut source, clock) = client([healthy, Refused, Refused]);
+        source.random = Random::seeded(seed);
+        source.for_each(drop);
+        for (n, wait) in clock.lock().waits.iter().enumerate() {
+            let spread = 3 * SECOND * (1 << n);
+            let bucket = (*wait - 3 * SECOND).as_nanos() * 20 / spread.as_nanos();
+            buckets[n][usize::try_from(bucket).unwrap().min(19)] += 1;
+        }
+    }
+    // 500 are expected in each twentieth of the spread; five standard deviations are 109.
+    for buckets in buckets {
+        assert!(
+            buckets.iter().all(|n| (391..=609).contains(n)),
+            "{buckets:?}"
+        );
+    }
 }
 
 #[test]
