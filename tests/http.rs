@@ -5,7 +5,7 @@ mod util;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-use sse_io::http::{HEADERS, is_event_stream};
+use sse_io::http::{HEADERS, is_event_stream, retry_after};
 use sse_io::{Emitter, Event, ResponseHead};
 use util::writers::{Fault, Record, Short, What};
 
@@ -519,6 +519,38 @@ fn an_event_stream_is_known_by_its_media_type() {
     ] {
         assert!(!is_event_stream(content_type), "{content_type:?}");
     }
+}
+
+#[test]
+fn retry_after_is_whole_seconds_and_nothing_else() {
+    let largest = u64::MAX.to_string();
+    for (value, seconds) in [
+        ("0", 0),
+        ("120", 120),
+        (" \t007 ", 7),
+        (&largest, u64::MAX),
+        // Longer than any time: as long as there is.
+        ("99999999999999999999999", u64::MAX),
+    ] {
+        assert_eq!(retry_after(value), Some(Duration::from_secs(seconds)));
+    }
+    for value in [
+        "",
+        " ",
+        "+1",
+        "-1",
+        "1.5",
+        "1e3",
+        "0x10",
+        "1 2",
+        "1, 2",
+        "10s",
+        "\u{661}",
+        "Fri, 31 Dec 1999 23:59:59 GMT",
+    ] {
+        assert_eq!(retry_after(value), None, "{value:?}");
+    }
+    assert_eq!(retry_after(b"1\xff"), None);
 }
 
 #[cfg(target_os = "linux")]
