@@ -328,19 +328,6 @@ fn jitter_never_exceeds_the_maximum() {
 }
 
 #[test]
-fn the_seed_alone_decides_the_waits() {
-    let waits = |seed| {
-        let (mut source, clock) = client([Refused; 5]);
-        source.random = Random::seeded(seed);
-        source.for_each(drop);
-        let waits = clock.lock().waits.clone();
-        waits
-    };
-    assert_eq!(waits(1), waits(1));
-    assert_ne!(waits(1), waits(2));
-}
-
-#[test]
 fn ten_thousand_clients_come_back_evenly_spread() {
     // A server that dies takes all of them at once, and refuses the first two attempts.
     const CLIENTS: u64 = 10_000;
