@@ -24,6 +24,7 @@ const SHORT: Duration = Duration::from_millis(1);
 
 type Answer = io::Result<Response<Scripted>>;
 type Boxed = Box<dyn FnMut(&Request<'_>) -> Answer + Send>;
+type Slices = Box<dyn FnMut(&Request<'_>) -> io::Result<Response<&'static [u8]>>>;
 
 /// What a connector was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -1206,8 +1207,7 @@ fn closures_functions_boxes_and_types_of_ones_own_connect() {
     }));
     assert_eq!(asked.get(), 1);
     first(EventSource::new(function));
-    let boxed: Box<dyn FnMut(&Request<'_>) -> io::Result<Response<&'static [u8]>>> =
-        Box::new(|request| function(request));
+    let boxed: Slices = Box::new(function);
     first(EventSource::new(boxed));
     first(EventSource::with_connect(Always(text)));
 }

@@ -361,6 +361,15 @@ faults! {
         ureq: [CANNOT, NO_MORE], ["/", "/"];
         tcp: [&refusal(302)[..]], ["/"];
     }
+    redirected_to_what_is_no_address: fault([status(302, "Location: no such://x y\r\n")]) => {
+        ureq: [CANNOT, NO_MORE], ["/", "/"];
+        tcp: [&refusal(302)[..]], ["/"];
+    }
+    // To ureq it is a bad URL like one of the caller's, which is final.
+    redirected_to_another_scheme: fault([status(302, "Location: ftp://127.0.0.1/\r\n")]) => {
+        ureq: [CANNOT], ["/"];
+        tcp: [&refusal(302)[..]], ["/"];
+    }
     a_choice_of_redirects: fault([status(300, "")]) => {
         ureq: [CANNOT, NO_MORE], ["/", "/"];
         tcp: [&refusal(300)[..]], ["/"];

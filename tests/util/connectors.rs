@@ -33,7 +33,9 @@ impl Connect for Ureq {
             call = call.header(name, value);
         }
         let response = call.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) => io::Error::new(ErrorKind::InvalidInput, error),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                io::Error::new(ErrorKind::InvalidInput, error)
+            }
             error => error.into_io(),
         })?;
         let status = response.status().as_u16();
