@@ -13,33 +13,64 @@ pub(crate) fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
 /// after each wait: it may have been raised for something that is over.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    raised: Mutex<bool>,
+    flags: Mutex<Flags>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Flags {
+    raised: bool,
+    /// A thread waits.
+    awaited: bool,
+    /// That thread was given a task.
+    task: bool,
+}
+
+/// What a wait has come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waited {
+    /// The signal was raised before the deadline.
+    pub(crate) raised: bool,
+    /// The task came with it.
+    pub(crate) task: bool,
 }
 
 impl Signal {
     /// Ends the wait that is under way, else the next one.
     pub(crate) fn raise(&self) {
-        *ignore_poison(self.raised.lock()) = true;
+        ignore_poison(self.flags.lock()).raised = true;
         self.changed.notify_one();
     }
 
-    /// Waits until it is raised, and lowers it. False when the deadline passed before.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut raised = ignore_poison(self.raised.lock());
-        while !*raised {
-            raised = match deadline {
-                None => ignore_poison(self.changed.wait(raised)),
+    /// Raises it, and has the thread that waits do the task as soon as it has done waiting. False
+    /// when none waits: then the task is still the caller's.
+    pub(crate) fn raise_with_task(&self) -> bool {
+        let mut flags = ignore_poison(self.flags.lock());
+        flags.raised = true;
+        flags.task = flags.awaited;
+        let given = flags.task;
+        drop(flags);
+        self.changed.notify_one();
+        given
+    }
+
+    /// Waits until it is raised, at most until the deadline, and lowers it.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
+        let mut flags = ignore_poison(self.flags.lock());
+        flags.awaited = true;
+        while !flags.raised {
+            flags = match deadline {
+                None => ignore_poison(self.changed.wait(flags)),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return false;
+                        break;
                     }
-                    ignore_poison(self.changed.wait_timeout(raised, left)).0
+                    ignore_poison(self.changed.wait_timeout(flags, left)).0
                 }
             };
         }
-        *raised = false;
-        true
+        let Flags { raised, task, .. } = std::mem::take(&mut *flags);
+        Waited { raised, task }
     }
 }

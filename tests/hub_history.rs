@@ -211,6 +211,21 @@ fn topics_are_kept_apart() {
 }
 
 #[test]
+fn a_list_of_topics_that_is_empty_is_not_all_topics() {
+    let store = Handle::new(3, 0);
+    let hub = hub(&store, 1);
+    for id in 1..=3 {
+        publish_to(&hub, &store, "a", id);
+    }
+    let none = hub.subscribe().with_topics([""; 0]);
+    let mut back = none.with_last_event_id("1").start().unwrap();
+    assert_eq!(drain(&mut back), []);
+    assert_eq!(store.reads(), 0);
+    publish(&hub, &store, [4]);
+    assert_eq!(drain(&mut back), [4]);
+}
+
+#[test]
 fn a_lag_goes_back_to_the_history() {
     let store = Handle::new(4, 0);
     let hub = hub(&store, 10);

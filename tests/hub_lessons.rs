@@ -5,7 +5,7 @@ mod util;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -63,6 +63,79 @@ fn a_stuck_client_stalls_no_publish_subscribe_count_or_close() {
     gate.open();
     let ended = within(DEADLINE, || served.join().unwrap());
     assert!(matches!(ended, Ended::Lagged { .. }), "{ended:?}");
+}
+
+#[test]
+fn stuck_clients_keep_nobody_from_being_woken() {
+    const EACH: usize = 40;
+    let hub = Hub::new();
+    let mut gates = Vec::new();
+    let mut threads = Vec::new();
+    let (seen, all_seen) = mpsc::channel();
+    for _ in 0..EACH {
+        let (writer, gate) = gated(Record::new().writer());
+        gate.shut();
+        let mut stuck = subscribe(&hub);
+        let served = thread::spawn(move || drop(stuck.serve(&Emitter::new(writer), NEVER)));
+        gates.push(gate);
+        let mut other = subscribe(&hub);
+        let seen = seen.clone();
+        let reading =
+            thread::spawn(move || other.iter().flatten().for_each(|_| seen.send(()).unwrap()));
+        threads.extend([served, reading]);
+    }
+    let publisher = hub.clone();
+    within(DEADLINE, move || {
+        for _ in 0..20 {
+            publisher.publish(&Event::new("x")).unwrap();
+            (0..EACH).for_each(|_| all_seen.recv().unwrap());
+        }
+    });
+    hub.close();
+    gates.iter().for_each(|gate| gate.open());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn all_that_wait_are_woken_whoever_comes_goes_or_gives_up() {
+    const WAITING: usize = 40;
+    let hub = Hub::new();
+    let (seen, all_seen) = mpsc::channel();
+    let waiting = (0..WAITING).map(|_| {
+        let mut subscription = subscribe(&hub);
+        let seen = seen.clone();
+        thread::spawn(move || {
+            let frames = subscription.iter().flatten();
+            frames.for_each(|_| seen.send(()).unwrap());
+        })
+    });
+    let mut threads: Vec<_> = waiting.collect();
+    for seed in 0..12 {
+        let hub = hub.clone();
+        threads.push(thread::spawn(move || {
+            let mut rng = Rng(seed);
+            // They are woken, or were about to be, when their time is up or they are dropped.
+            while let Ok(mut subscription) = hub.subscribe().start() {
+                for _ in 0..rng.below(20) {
+                    let patience = Duration::from_micros(rng.below(200) as u64);
+                    let _ = subscription.recv_timeout(patience);
+                }
+            }
+        }));
+    }
+    let publisher = hub.clone();
+    within(DEADLINE, move || {
+        for n in 0..1_000 {
+            publisher.publish(&Event::new(n.to_string())).unwrap();
+            (0..WAITING).for_each(|_| all_seen.recv().unwrap());
+        }
+    });
+    hub.close();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
 }
 
 #[test]

@@ -14,17 +14,18 @@ use crate::event::Event;
 ///   the same id, and no id comes twice.
 /// - **One order.** The store has the events in the order in which they are published: one thread
 ///   does both, or follows the store and publishes what it finds.
-/// - A process that starts with a filled store publishes its newest events (a few hundred) into the
-///   hub before it subscribes clients. The newest event published tells the hub how far it has come
-///   in the store; without one, a client that saw events which this process has yet to publish might
-///   get events twice.
+/// - A process publishes the newest events of the store (a few hundred) into the hub before it
+///   subscribes clients, and puts a first one into a store that is empty. The newest event published
+///   tells the hub how far it has come in the store; without one, a client that saw events which this
+///   process has yet to publish might get events twice.
+/// - Every event can be encoded. One that cannot fails the page for everybody: leave it out.
 ///
 /// The store may be ahead of the hub and may forget its oldest events. Pages are read on the
 /// subscriber's thread, when it subscribes and when it lags, with no lock held; so blocking is fine.
 pub trait History: Send + Sync {
-    /// The events that follow the one with this id, oldest first, `max` of them if there are so many;
-    /// empty when it is the newest. Only those that reach a subscriber of these topics; with none
-    /// named, all. Each carries its id.
+    /// The events that follow the one with this id, oldest first: at most `max`, and none only when it
+    /// is the newest. Only those that reach a subscriber of these topics; with none named, all. Each
+    /// carries its id. (A subscription to a list of topics that is empty never asks.)
     ///
     /// `None` when the store does not know the id (any more): what followed it cannot be told, which
     /// is a gap.

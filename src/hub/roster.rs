@@ -4,6 +4,7 @@
 //! (or in that of those who take every topic); it knows its position in each, so that it leaves them
 //! in a step per topic, however many wait. Topics exist here as long as a subscription names them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::{Audience, Entry, Evicted, Key, KeyMap};
@@ -37,6 +38,11 @@ impl Interest {
             // The names have the last word: two might share a hash.
             same.any(|(_, name)| entry.frame.topics().any(|topic| *topic == **name))
         })
+    }
+
+    /// Whether it names topics, but none: it takes what is published to everyone.
+    pub(super) fn is_of_no_topic(&self) -> bool {
+        matches!(self, Interest::Topics(topics) if topics.is_empty())
     }
 
     /// Its topics; none where it takes everything.
@@ -225,42 +231,45 @@ impl Roster {
         }
     }
 
-    /// Takes those out of the lists that an event with this sequence is for, to be woken when no
+    /// Moves those out of the lists that an event with this sequence is for, to be woken when no
     /// lock is held. They go on at that event.
-    pub(super) fn wake(&mut self, audience: &Audience, sequence: u64) -> Vec<Arc<Signal>> {
-        let mut woken = Vec::new();
+    pub(super) fn wake(
+        &mut self,
+        audience: &Audience,
+        sequence: u64,
+        woken: &mut VecDeque<Arc<Signal>>,
+    ) {
         if self.waiting.is_empty() {
-            return woken;
+            return;
         }
         match audience {
             Audience::Everyone => {
-                woken.reserve_exact(self.waiting.len());
+                woken.reserve(self.waiting.len());
                 while let Some(waiter) = self.waiting.last() {
                     let member = waiter.member;
-                    self.take(member, sequence, &mut woken);
+                    self.take(member, sequence, woken);
                 }
             }
             Audience::Topic(_) | Audience::Topics(_) => {
                 while let Some(waiter) = self.waiting_for_everything.last() {
                     let member = waiter.member;
-                    self.take(member, sequence, &mut woken);
+                    self.take(member, sequence, woken);
                 }
                 for key in audience.topics() {
                     while let Some(waiter) = self.topics.get(key).and_then(|t| t.waiters.last()) {
                         let member = waiter.member;
-                        self.take(member, sequence, &mut woken);
+                        self.take(member, sequence, woken);
                     }
                 }
             }
         }
-        woken
     }
 
-    fn take(&mut self, index: usize, sequence: u64, woken: &mut Vec<Arc<Signal>>) {
+    fn take(&mut self, index: usize, sequence: u64, woken: &mut VecDeque<Arc<Signal>>) {
         self.unlink(index);
         if let Some(Some(member)) = self.members.get_mut(index) {
             member.cursor = sequence;
-            woken.push(Arc::clone(&member.signal));
+            woken.push_back(Arc::clone(&member.signal));
         }
     }
 

@@ -140,7 +140,7 @@ impl Subscription {
         };
         // Thousands may wait: only small events are worth a buffer until the next comes.
         buffer.shrink(KEPT);
-        match self.signal.wait(due) {
+        match self.wait(due) {
             true => Ok(()),
             false => emitter.beat(heartbeat, buffer),
         }

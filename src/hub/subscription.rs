@@ -133,7 +133,9 @@ impl Subscription {
         drop(state);
         drop(expired);
 
-        let past = shared.history.as_ref().map(|_| Box::new(Past::of(&id)));
+        // The history cannot be asked for what is for everyone alone.
+        let is_asked = shared.history.is_some() && !start.interest.is_of_no_topic();
+        let past = is_asked.then(|| Box::new(Past::of(&id)));
         // From here on, dropping it gives its place back.
         let mut this = Subscription {
             shared,
@@ -341,7 +343,7 @@ impl Subscription {
             }
             match self.refill(0, true)? {
                 Refill::Some => {}
-                Refill::CaughtUp if self.signal.wait(deadline) => {}
+                Refill::CaughtUp if self.wait(deadline) => {}
                 Refill::CaughtUp => return Ok(None),
             }
         }
@@ -362,6 +364,15 @@ impl Subscription {
     /// ```
     pub fn iter(&mut self) -> Iter<'_> {
         Iter::new(self)
+    }
+
+    /// Waits to be woken, at most until the deadline; returns whether it was.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let waited = self.signal.wait(deadline);
+        if waited.task {
+            self.shared.wake_next();
+        }
+        waited.raised
     }
 
     /// Takes what is to be passed on next, the gap event included, if `fits` has room for it. Runs the
