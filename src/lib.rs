@@ -77,6 +77,34 @@
 //! is no event stream, and when a [`Closer`](client::Closer) says so. The [`client`] module has the
 //! connector for ureq and the rules; the repository's `agent` example is a whole program.
 //!
+//! # Broadcasting
+//!
+//! A [`Hub`] sends one publisher's events to any number of connections, each served by the thread of
+//! its own handler, and has a client that comes back go on where it was:
+//!
+//! ```
+//! use std::time::Duration;
+//! use sse_io::{Event, Hub, ResponseHead};
+//!
+//! fn handler(hub: &Hub, connection: std::net::TcpStream, last_event_id: &str) -> std::io::Result<()> {
+//!     let mut subscription = hub
+//!         .subscribe()
+//!         .with_topics(["weather"])
+//!         .with_last_event_id(last_event_id)
+//!         .start()?;
+//!     let emitter = ResponseHead::new().start(connection)?;
+//!     subscription.serve(&emitter, Duration::from_secs(15));
+//!     Ok(())
+//! }
+//!
+//! let hub = Hub::new();
+//! hub.publish_to(["weather"], &Event::new("rain"))?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Each event is encoded once, into a log that all subscriptions share; what that means for memory, slow
+//! clients, gaps and several processes is in the [`hub`] module.
+//!
 //! # Embedding
 //!
 //! Whatever gives a handler the raw connection will do. The repository has a complete program for
@@ -131,6 +159,7 @@
 //! | [`Parser`] | bytes in, events out; no I/O | |
 //! | [`Reader`] | events out of any `BufRead` | [`Parser`] |
 //! | [`EventSource`] | events over many connections, each made by your HTTP library | [`Reader`] |
+//! | [`Hub`] | one publisher, many subscribers: topics, replay, gaps | the encoder; [`Emitter`] to serve |
 //!
 //! Each is of use by itself: a [`Writer`] into a file, a [`Parser`] behind a C callback.
 //!
@@ -152,7 +181,8 @@
 //! given back. Time is linear in the bytes, however they are cut into pieces. A client waits for at
 //! least 100 ms and at most 5 min between attempts, whatever the server asks for
 //! ([`with_reconnection_limits`](EventSource::with_reconnection_limits)); it sends no last event ID
-//! of more than 4 KiB.
+//! of more than 4 KiB. A [`Hub`] holds 1,024 events and 8 MiB at most, for all its subscribers
+//! together, unless its [`Builder`](hub::Builder) says otherwise.
 //!
 //! # Errors
 //!
