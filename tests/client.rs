@@ -470,7 +470,10 @@ fn a_body_that_fails_is_a_lost_connection() {
         assert_eq!(log.sent_ids(), ["", "1", "1"]);
         assert_eq!(
             states.lock().unwrap()[2],
-            "waiting for 1.0ms: the connection was lost"
+            format!(
+                "waiting for 1.0ms: the connection was lost: {}",
+                io::Error::from(kind)
+            )
         );
         assert!(!source.is_truncated());
     }
@@ -760,7 +763,7 @@ fn the_hook_is_told_of_each_state_in_order() {
         vec![refused(), stream("data: a\n\n"), stream("data: end\n\n")],
         &[
             "connecting (attempt 1)",
-            "waiting for 1.0ms: cannot connect",
+            "waiting for 1.0ms: cannot connect: connection refused",
             "connecting (attempt 2)",
             "open",
             "waiting for 1.0ms: the stream has ended",
@@ -773,12 +776,12 @@ fn the_hook_is_told_of_each_state_in_order() {
         vec![refused(), fails("", IoKind::TimedOut), refused()],
         &[
             "connecting (attempt 1)",
-            "waiting for 1.0ms: cannot connect",
+            "waiting for 1.0ms: cannot connect: connection refused",
             "connecting (attempt 2)",
             "open",
-            "waiting for 1.0ms: the connection was lost",
+            "waiting for 1.0ms: the connection was lost: timed out",
             "connecting (attempt 3)",
-            "closed: gave up after 3 failed attempts",
+            "closed: gave up after 3 failed attempts: cannot connect: connection refused",
         ],
     );
     check(
