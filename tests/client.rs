@@ -1144,6 +1144,63 @@ fn a_hook_is_dropped_when_its_connection_is_done_with() {
     );
 }
 
+/// A body that can be counted.
+struct Counted {
+    text: &'static [u8],
+    _live: Arc<()>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.text.read(buffer)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.text.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.text.consume(count);
+    }
+}
+
+#[test]
+fn a_connection_is_let_go_of_before_a_wait_and_at_the_end() {
+    let stream = "text/event-stream";
+    let lost = (200, stream, "data: a\n\n");
+    for (last, ends_well) in [
+        ((200, stream, "data: end\n\ndata: left over\n\n"), true),
+        ((204, "", "left over"), true),
+        ((404, "", "left over"), false),
+        ((200, "text/html", "left over"), false),
+    ] {
+        let live = Arc::new(());
+        let (count, new) = (Arc::clone(&live), Arc::clone(&live));
+        let mut answers = [(503, "", "left over"), lost, last].into_iter();
+        let mut source = EventSource::new(move |_| {
+            let (status, content_type, text) = answers.next().unwrap();
+            let body = Counted {
+                text: text.as_bytes(),
+                _live: Arc::clone(&new),
+            };
+            Ok(Response::new(status, content_type, body))
+        })
+        .with_reconnection_limits(SHORT, SHORT)
+        .with_retried_statuses([503])
+        .with_terminator("end")
+        .on_state(move |state| {
+            let bodies = usize::from(matches!(state, State::Open));
+            assert_eq!(Arc::strong_count(&count), 3 + bodies, "{state}");
+        });
+        assert!(source.next_event().unwrap().is_some());
+        assert_eq!(source.next_event().is_ok(), ends_well);
+        // The client lives, the body does not.
+        assert_eq!(Arc::strong_count(&live), 3);
+    }
+}
+
 #[test]
 fn a_hook_registered_too_late_runs_at_once() {
     let (closers, given) = mpsc::channel::<Closer>();

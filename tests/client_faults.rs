@@ -3,11 +3,13 @@
 
 mod util;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Connect, State};
+use sse_io::client::{Connect, Request, Response, State};
 use util::connectors::{Tcp, Ureq};
 use util::script_server::{HEAD, Script, ScriptServer, chunked, plain, sized, status};
 use util::within;
@@ -16,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a client puts up with silence: longer than any test, but where silence is the fault.
 const PATIENCE: Duration = Duration::from_secs(50);
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(250);
 
 /// The first event of a stream. It is lost without the id, and asked for again without it.
 const A: &str = "id: 1\ndata: a\n\n";
@@ -34,6 +36,7 @@ const NO_MORE: &str = "the server has no more";
 
 struct Fault {
     scripts: Vec<Script>,
+    /// That of the first attempt: the others find no silence.
     patience: Duration,
     /// The first attempt finds no server.
     refused: bool,
@@ -67,22 +70,43 @@ enum Via {
     Tcp,
 }
 
-/// A connector whose first attempt may go where nobody listens.
-struct Astray<C> {
-    inner: C,
-    first: Option<C>,
+fn ureq((address, patience): (SocketAddr, Duration)) -> Ureq {
+    Ureq {
+        url: format!("http://{address}/"),
+        patience,
+    }
 }
 
-impl<C: Connect> Connect for Astray<C> {
+fn tcp((address, patience): (SocketAddr, Duration)) -> Tcp {
+    Tcp {
+        address,
+        path: "/",
+        patience,
+    }
+}
+
+/// A connector whose first attempt is another one's.
+struct Changing<C> {
+    first: Option<C>,
+    then: C,
+}
+
+impl<C: Connect> Changing<C> {
+    fn new<T>(first: T, then: T, connect: impl Fn(T) -> C) -> EventSource<Self> {
+        EventSource::with_connect(Changing {
+            first: Some(connect(first)),
+            then: connect(then),
+        })
+    }
+}
+
+impl<C: Connect> Connect for Changing<C> {
     type Body = C::Body;
 
-    fn connect(
-        &mut self,
-        request: &sse_io::client::Request<'_>,
-    ) -> std::io::Result<sse_io::client::Response<C::Body>> {
-        match &mut self.first.take() {
-            Some(first) => first.connect(request),
-            None => self.inner.connect(request),
+    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<C::Body>> {
+        match self.first.take() {
+            Some(mut first) => first.connect(request),
+            None => self.then.connect(request),
         }
     }
 }
@@ -90,32 +114,15 @@ impl<C: Connect> Connect for Astray<C> {
 /// What the client tells of itself, and what the server is asked for.
 fn play(via: Via, fault: Fault) -> (Vec<String>, Vec<String>) {
     let mut server = ScriptServer::start(fault.scripts);
-    let mut addresses = vec![server.address()];
-    if fault.refused {
+    let there = (server.address(), PATIENCE);
+    let first = match fault.refused {
         // The port of a service that nobody runs.
-        addresses.push(([127, 0, 0, 1], 1).into());
-    }
-    let patience = fault.patience;
+        true => (([127, 0, 0, 1], 1).into(), PATIENCE),
+        false => (server.address(), fault.patience),
+    };
     let log = match via {
-        Via::Ureq => {
-            let mut to = addresses.into_iter().map(|address| Ureq {
-                url: format!("http://{address}/"),
-                patience,
-            });
-            let inner = to.next().expect("a server");
-            let first = to.next();
-            consume(EventSource::with_connect(Astray { inner, first }), &server)
-        }
-        Via::Tcp => {
-            let mut to = addresses.into_iter().map(|address| Tcp {
-                address,
-                path: "/",
-                patience,
-            });
-            let inner = to.next().expect("a server");
-            let first = to.next();
-            consume(EventSource::with_connect(Astray { inner, first }), &server)
-        }
+        Via::Ureq => consume(Changing::new(first, there, ureq), &server),
+        Via::Tcp => consume(Changing::new(first, there, tcp), &server),
     };
     server.finish();
     (log, server.requests())
@@ -367,7 +374,7 @@ faults! {
     }
     // To ureq it is a bad URL like one of the caller's, which is final.
     redirected_to_another_scheme: fault([status(302, "Location: ftp://127.0.0.1/\r\n")]) => {
-        ureq: [CANNOT], ["/"];
+        ureq: ["cannot connect: bad uri: unknown scheme: ftp"], ["/"];
         tcp: [&refusal(302)[..]], ["/"];
     }
     a_choice_of_redirects: fault([status(300, "")]) => {
@@ -391,23 +398,10 @@ fn the_headers_go_over_the_wire_as_they_are() {
     for via in [Via::Ureq, Via::Tcp] {
         let heads = within(DEADLINE, move || {
             let mut server = ScriptServer::start([plain(A)]);
-            let address = server.address();
+            let to = (server.address(), PATIENCE);
             match via {
-                Via::Ureq => consume(
-                    EventSource::with_connect(Ureq {
-                        url: format!("http://{address}/"),
-                        patience: PATIENCE,
-                    }),
-                    &server,
-                ),
-                Via::Tcp => consume(
-                    EventSource::with_connect(Tcp {
-                        address,
-                        path: "/",
-                        patience: PATIENCE,
-                    }),
-                    &server,
-                ),
+                Via::Ureq => consume(EventSource::with_connect(ureq(to)), &server),
+                Via::Tcp => consume(EventSource::with_connect(tcp(to)), &server),
             };
             server.finish();
             server.heads()

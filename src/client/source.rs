@@ -182,6 +182,9 @@ impl<C: Connect> EventSource<C> {
     /// A body that fails is still a lost connection. It is asked for again only while nothing can
     /// come twice: before the first event, or with a last event ID to go on from. Otherwise it ends
     /// the stream with [`Disconnected`](ErrorKind::Disconnected).
+    ///
+    /// A body that has neither a length nor chunks ends with its connection, and may look complete when
+    /// that was reset: [`is_truncated`](EventSource::is_truncated) tells whether it ended in an event.
     #[must_use = "the setter returns the client"]
     pub fn with_finite(mut self, finite: bool) -> Self {
         self.finite = finite;
@@ -214,7 +217,7 @@ impl<C: Connect> EventSource<C> {
 
     /// Has the closure called at each change of state, on the thread that reads. It may use a
     /// [`Closer`]. The state is what [`Closer::state`] gives, but for a close from another thread,
-    /// which it hears of when the reading thread does. Default: none.
+    /// which it hears of when the reading thread does. It is not told of a drop. Default: none.
     #[must_use = "the setter returns the client"]
     pub fn on_state(mut self, hook: impl FnMut(&State) + Send + 'static) -> Self {
         self.on_state = Some(Box::new(hook));
@@ -360,6 +363,7 @@ impl<C: Connect> EventSource<C> {
             }
         };
         if response.status() == 204 {
+            drop(response);
             self.end(Ending::NoContent);
             return Ok(());
         }
