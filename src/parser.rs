@@ -276,6 +276,10 @@ impl Parser {
                 }
             }
         }
+        let idle = matches!(input.get(start), Some(&(b':' | CR | LF)));
+        if idle && !comments && !self.block.begun && !self.grown {
+            start = self.pass_idle(input, start);
+        }
         let mut after_cr = self.after_cr;
         let step = loop {
             let from = start;
@@ -326,6 +330,23 @@ impl Parser {
         self.after_cr = after_cr;
         self.stop(input, start);
         step
+    }
+
+    /// Moves over the comments and blank lines between two blocks, where neither means anything.
+    #[inline]
+    fn pass_idle(&mut self, input: &[u8], start: usize) -> usize {
+        let mut at = start;
+        while let Some(end) = self.breaks.peek(input) {
+            if end > at && input[at] != b':' {
+                break;
+            }
+            self.breaks.pass();
+            at = end + 1;
+        }
+        if at > start {
+            self.after_cr = input[at - 1] == CR;
+        }
+        at
     }
 
     /// Lends the data of a complete event out of the window, if it can be.

@@ -41,11 +41,17 @@ impl Breaks {
     #[inline]
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Option<usize> {
         let at = self.peek(bytes)?;
-        self.hits &= self.hits - 1;
+        self.pass();
         Some(at)
     }
 
-    /// The same, without moving past it.
+    /// Moves past the break that [`peek`](Breaks::peek) has found.
+    #[inline]
+    pub(crate) fn pass(&mut self) {
+        self.hits &= self.hits.wrapping_sub(1);
+    }
+
+    /// The offset of the next break, without moving past it.
     #[inline]
     pub(crate) fn peek(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.hits == 0 && !self.search(bytes) {
