@@ -18,6 +18,16 @@ fn a_client_outlasts_an_outage() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_hub_tells_of_every_hole() {
+    let output = soak(&["hub", "--seconds", "3"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(text.contains("\n1 rounds: "), "{text}");
+}
+
+#[test]
 fn nonsense_is_refused() {
     for arguments in [
         &[][..],
@@ -25,6 +35,9 @@ fn nonsense_is_refused() {
         &["client", "--nonsense"],
         &["client", "--rounds"],
         &["client", "--rounds", "many"],
+        &["hub", "--nonsense"],
+        &["hub", "--minutes"],
+        &["hub", "--seconds", "many"],
     ] {
         assert!(!soak(arguments).status.success(), "{arguments:?}");
     }
