@@ -810,8 +810,9 @@ mod limits {
     fn what_is_too_old_is_not_replayed() {
         let age = Duration::from_millis(20);
         let hub = Hub::builder().with_max_age(age).build();
+        // It may be too old at any moment from here on: nothing below needs it to be there.
+        let mut slow = live(&hub);
         let id = publish(&hub, "1");
-        let mut slow = after(&hub, &format!("{}0", &id[..32]));
         publish(&hub, "2");
         let deadline = Instant::now() + DEADLINE;
         while hub.stats().events > 0 {
@@ -826,7 +827,8 @@ mod limits {
         assert_lagged(&mut slow, 2);
         assert_eq!(hub.stats().bytes, 0);
         let newest = publish(&hub, "3");
-        assert_eq!(hub.stats().oldest, Some(newest));
+        let oldest = hub.stats().oldest;
+        assert!(oldest.is_none_or(|oldest| oldest == newest));
     }
 
     #[test]
