@@ -4,6 +4,7 @@
 //! event that the log still has. Where there is none, the newest event published before the page was
 //! read is the border: what the store has behind it, the log will bring.
 
+use std::collections::VecDeque;
 use std::io;
 use std::iter;
 
@@ -27,10 +28,9 @@ pub(super) struct Past {
     last: String,
     /// It reads pages; and what it missed, if the store does not know `last`.
     pub(super) paging: Option<u64>,
-    /// The log is not as far as `last` yet: what it brings until then is known to the client.
-    ahead: bool,
-    /// What was read before anything was published, and may be published yet.
-    read: Vec<Key>,
+    /// What the client knows although the log has yet to bring it, in that order: it saw that
+    /// elsewhere, or it was read before anything was published.
+    known: VecDeque<Key>,
 }
 
 /// What a page came to.
@@ -69,19 +69,21 @@ impl Past {
 
     /// Whether an entry of the log is new to the client.
     pub(super) fn is_new(&mut self, entry: &Entry) -> bool {
-        if self.ahead {
-            self.ahead = entry.frame.id() != Some(&self.last);
-            return false;
-        }
-        if self.read.is_empty() {
+        if self.known.is_empty() {
             return true;
         }
-        let known = entry.id.is_some_and(|key| self.read.contains(&key));
-        if !known {
-            // They come in order: from here on, all is new.
-            self.read = Vec::new();
+        let is = |known: &Key| entry.id == Some(*known);
+        match self.known.iter().position(is) {
+            Some(at) => {
+                self.known.drain(..=at);
+                false
+            }
+            None => {
+                // They come in order: from here on, all is new.
+                self.known = VecDeque::new();
+                true
+            }
         }
-        !known
     }
 
     /// For a client that comes back: whether it has seen more than was published here so far. Then
@@ -90,17 +92,18 @@ impl Past {
         &mut self,
         shared: &Shared,
         history: &dyn History,
-        interest: &Interest,
     ) -> io::Result<Option<u64>> {
         let Some((newest, sequence)) = shared.lock().log.newest_id().cloned() else {
             return Ok(None);
         };
-        let topics = names(interest);
+        let mut known = VecDeque::new();
         let mut from = newest.id().unwrap_or_default().to_owned();
-        while let Some(page) = history.after(&from, &topics, PAGE)? {
-            for event in &page {
-                if event.id.as_deref() == Some(&self.last) {
-                    self.ahead = true;
+        // Of all topics: it may have come here with others.
+        while let Some(page) = history.after(&from, &[], PAGE)? {
+            for id in page.iter().filter_map(|event| event.id.as_deref()) {
+                known.push_back(shared.key(id));
+                if id == self.last {
+                    self.known = known;
                     return Ok(Some(sequence + 1));
                 }
             }
@@ -119,13 +122,12 @@ impl Past {
         history: &dyn History,
         interest: &Interest,
     ) -> io::Result<Page> {
-        if self.ahead || !self.read.is_empty() {
+        if !self.known.is_empty() {
             // The log may be behind `last`, whose followers it will bring.
-            if let Some(cursor) = self.look_ahead(shared, history, interest)? {
+            if let Some(cursor) = self.look_ahead(shared, history)? {
                 self.paging = None;
                 return Ok(Page::Read(Vec::new(), Some(cursor)));
             }
-            self.ahead = false;
         }
         let state = shared.lock();
         let newest = state.log.newest_id().cloned();
@@ -165,7 +167,7 @@ impl Past {
             }
         }
         match &newest {
-            Some(_) => self.read = Vec::new(),
+            Some(_) => self.known = VecDeque::new(),
             None => self.remember(shared, &frames),
         }
         if let Some(id) = frames.last().and_then(Frame::id) {
@@ -180,9 +182,9 @@ impl Past {
     fn remember(&mut self, shared: &Shared, frames: &[Frame]) {
         let ids = [&*self.last].into_iter();
         let ids = ids.chain(frames.iter().filter_map(Frame::id));
-        self.read.extend(ids.map(|id| shared.key(id)));
-        let excess = self.read.len().saturating_sub(REMEMBERED);
-        self.read.drain(..excess);
+        self.known.extend(ids.map(|id| shared.key(id)));
+        let excess = self.known.len().saturating_sub(REMEMBERED);
+        self.known.drain(..excess);
     }
 }
 

@@ -195,7 +195,11 @@ impl Shared {
     /// The sequence of the event with this id: still in the log, or evicted but known all the same.
     pub(super) fn find(&self, state: &State, id: &str) -> Option<u64> {
         match &self.ids {
-            Ids::Own => state.log.find(self.key(id), id),
+            Ids::Own => state.log.find(self.key(id), id).or_else(|| {
+                // The newest one is known even when it grew too old.
+                let (newest, sequence) = state.log.newest_id()?;
+                (newest.id() == Some(id)).then_some(*sequence)
+            }),
             Ids::Assigned(zero) => {
                 let (epoch, digits) = id.as_bytes().split_at_checked(DIGITS + 1)?;
                 let known = zero.as_bytes().get(..=DIGITS) == Some(epoch);

@@ -179,7 +179,7 @@ impl Subscription {
         let (Some(history), Some(past)) = (&self.shared.history, &mut self.past) else {
             return Ok(());
         };
-        if let Some(cursor) = past.look_ahead(&self.shared, &**history, &self.interest)? {
+        if let Some(cursor) = past.look_ahead(&self.shared, &**history)? {
             self.cursor = cursor;
             self.resume = Resume::CaughtUp;
             return Ok(());
