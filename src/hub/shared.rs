@@ -24,9 +24,12 @@ const DIGITS: usize = 16;
 /// log does not hold up those who publish.
 pub(super) const STEP: usize = 256;
 
-/// How many are woken at a time. One would leave cores idle, and many are so busy with the first
-/// event of a burst that it takes long to get to the second.
+/// How many are woken under one lock. One alone would leave cores idle, and many would be so busy with
+/// the first event of a burst that the publisher takes long to get to the second.
 const WAKE: usize = 8;
+
+/// How many times that number one subscription has to wake at most.
+const MAX_WAVE: usize = 64;
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -53,6 +56,8 @@ pub(super) struct State {
     /// Those to be woken, and whether somebody is about it.
     woken: VecDeque<Arc<Signal>>,
     waking: bool,
+    /// How many times [`WAKE`] are woken next.
+    wave: usize,
     /// How often a cursor fell off the log.
     pub(super) lagged: u64,
 }
@@ -90,6 +95,7 @@ impl Shared {
             closed: false,
             woken: VecDeque::new(),
             waking: false,
+            wave: 1,
             lagged: 0,
         };
         Shared {
@@ -147,7 +153,10 @@ impl Shared {
         });
         state.roster.note(&evicted);
         let begins = !state.waking && !state.woken.is_empty();
-        state.waking |= begins;
+        if begins {
+            state.waking = true;
+            state.wave = 1;
+        }
         drop(state);
         if begins {
             self.wake_next();
@@ -155,19 +164,27 @@ impl Shared {
         Ok(frame)
     }
 
-    /// Wakes the next few, and has one of them wake those that follow, before it does anything else.
-    /// So a publisher does not pay for thousands of wake-ups, and is not held up by those that are
-    /// awake: what it publishes meanwhile they find in the log together, and send in one write.
+    /// Wakes the next few, and has one of them wake those that follow, before it does anything
+    /// else: twice as many each time, so that a busy machine does not make the last ones wait for
+    /// long. So a publisher does not pay for thousands of wake-ups, and is not held up by those that
+    /// are awake: what it publishes meanwhile they find in the log together, and send in one write.
     pub(super) fn wake_next(&self) {
         let mut passed_on = false;
-        while !passed_on {
+        let mut left = 0;
+        while left > 0 || !passed_on {
             let mut state = self.lock();
-            state.waking = !state.woken.is_empty();
-            if !state.waking {
-                return;
+            if left == 0 {
+                left = state.wave;
+                state.wave = (2 * state.wave).min(MAX_WAVE);
             }
             let next: [_; WAKE] = array::from_fn(|_| state.woken.pop_front());
+            if next[0].is_none() {
+                // Who has the task now, if anybody, is the one to end it.
+                state.waking &= passed_on;
+                return;
+            }
             drop(state);
+            left -= 1;
             for signal in next.into_iter().flatten() {
                 match passed_on {
                     true => signal.raise(),
