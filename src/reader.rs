@@ -396,11 +396,16 @@ fn next_owned<R: BufRead>(
         .map(|event| event.map(Event::into_owned))
         .transpose();
     if let Some(Err(error)) = &next {
-        *failed = !error
-            .get_ref()
-            .is_some_and(|inner| inner.is::<EventTooLarge>());
+        *failed = !is_too_large(error);
     }
     next
+}
+
+/// Whether this is the one error that a stream goes on behind.
+pub(crate) fn is_too_large(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<EventTooLarge>())
 }
 
 impl<R: BufRead> std::iter::FusedIterator for Events<'_, R> {}

@@ -14,8 +14,7 @@ use super::connect::{Connect, Request, Response, withholds};
 use super::error::{Error, ErrorKind};
 use super::listeners::{Listeners, Notice};
 use crate::event::Event;
-use crate::parser::EventTooLarge;
-use crate::reader::Reader;
+use crate::reader::{Reader, is_too_large};
 
 type StateHook = Box<dyn FnMut(&State) + Send>;
 
@@ -513,12 +512,6 @@ fn next_is<R: BufRead>(reader: &mut Reader<R>, terminator: Option<&str>) -> io::
         Some(terminator) if event.data == terminator => Ok(Item::Terminator),
         _ => Ok(Item::Event),
     }
-}
-
-fn is_too_large(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<EventTooLarge>())
 }
 
 impl<C: Connect> Iterator for EventSource<C> {

@@ -54,7 +54,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many bytes the log holds: wire forms and names of topics. About 130 bytes for each
+    /// Sets how many bytes the log holds: wire forms and names of topics. Up to 300 bytes for each
     /// event come on top. An event that exceeds this by itself is refused, so with zero every one is.
     /// Default: 8 MiB.
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {

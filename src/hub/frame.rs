@@ -34,7 +34,7 @@ thread_local! {
 /// ```
 #[derive(Clone)]
 pub struct Frame {
-    /// The wire form, then for each topic its length in four bytes and its name: one allocation
+    /// The wire form, then for each topic its length in eight bytes and its name: one allocation
     /// holds all that is kept of an event.
     bytes: Arc<[u8]>,
     /// The length of the wire form.
