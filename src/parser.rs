@@ -1,27 +1,28 @@
 //! The push parser: bytes in, events out, no I/O and no clock.
 //!
-//! [`Parser::advance`] moves over the input up to the next thing worth telling and
+//! [`Parser::step`] moves over the input up to the next thing worth telling and
 //! [`Parser::current`] builds it, in two steps because an event may be lent straight out of the
 //! input. A line that lies in the input as a whole is looked at where it is, here and in `block`. A
-//! line that the end of the input tears is put together in `torn`.
+//! line that the end of the input tears is put together in `torn`. Where short events come one after
+//! the other, `ahead` finds many at once, and a step only takes the next of them.
 
+mod ahead;
 mod block;
 mod field;
 mod item;
 mod text;
 mod torn;
-mod window;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::scan::{Breaks, CR, LF};
-use block::{Block, Extensions, Lent, Place};
+use crate::scan::{self, Breaks, CR, LF};
+use ahead::Ahead;
+use block::{Block, Extensions, Place};
 use field::Field;
 use torn::Torn;
-use window::Window;
 
 pub use item::{EventTooLarge, Item};
 
@@ -64,9 +65,9 @@ pub struct Parser {
     after_cr: bool,
     /// The line breaks found in the input and not yet used.
     breaks: Breaks,
-    /// Some of the same input as text.
-    window: Window,
-    /// Address and length of what the last step left of its input, which `breaks` and `window`
+    /// The plain blocks found in the same input.
+    ahead: Ahead,
+    /// Address and length of what the last step left of its input, which `breaks` and `ahead`
     /// describe. An input that is not this one is looked at anew; one that was overwritten in place
     /// cannot be told, so that `parse` asks for its bytes back as they were.
     rest: (usize, usize),
@@ -115,7 +116,7 @@ impl Parser {
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
             after_cr: false,
             breaks: Breaks::default(),
-            window: Window::default(),
+            ahead: Ahead::default(),
             rest: (0, 0),
             consumed: 0,
             torn: Torn::Mark(0),
@@ -142,6 +143,7 @@ impl Parser {
     #[must_use = "the setter returns the parser"]
     pub fn with_max_event_size(mut self, bytes: usize) -> Self {
         self.max_event_size = bytes;
+        self.forget_input();
         self
     }
 
@@ -150,6 +152,7 @@ impl Parser {
     #[must_use = "the setter returns the parser"]
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
+        self.ahead.drop_id();
         self
     }
 
@@ -171,6 +174,15 @@ impl Parser {
         input: &mut &'i [u8],
     ) -> Result<Option<Event<'p>>, EventTooLarge> {
         let bytes = *input;
+        if self.is_at(bytes) {
+            if let Some(plain) = self.next_found(false) {
+                *input = &bytes[self.consumed..];
+                return Ok(Some(self.plain_event(plain)));
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         let step = self.advance(bytes, false);
         *input = &bytes[self.consumed..];
         match step {
@@ -207,7 +219,7 @@ impl Parser {
         input: &mut &'i [u8],
     ) -> Result<Option<Item<'p>>, EventTooLarge> {
         let bytes = *input;
-        let step = self.advance(bytes, true);
+        let step = self.step(bytes, true);
         *input = &bytes[self.consumed..];
         match step {
             Step::NeedMore => Ok(None),
@@ -248,7 +260,7 @@ impl Parser {
     /// The last event ID: the id of the newest block that had one and was complete, with an event in
     /// it or not. Empty when there is none.
     pub fn last_event_id(&self) -> &str {
-        &self.last_event_id
+        self.ahead.last_event_id().unwrap_or(&self.last_event_id)
     }
 
     /// The reconnection time that the stream asked for last, with an event or without.
@@ -257,14 +269,33 @@ impl Parser {
     }
 
     /// Moves over `input` to the next thing worth telling; `consumed` says how far that is.
+    #[inline]
+    pub(crate) fn step(&mut self, input: &[u8], comments: bool) -> Step {
+        if self.is_at(input) && self.next_found(comments).is_some() {
+            return Step::Event;
+        }
+        self.advance(input, comments)
+    }
+
+    /// Whether the input is what the last step has left of its own.
+    #[inline(always)]
+    fn is_at(&self, input: &[u8]) -> bool {
+        self.rest == (input.as_ptr() as usize, input.len())
+    }
+
+    /// A step when nothing that was found is left.
     #[inline(never)]
     pub(crate) fn advance(&mut self, input: &[u8], comments: bool) -> Step {
         if self.block.complete {
             self.begin_block();
         }
-        if self.rest != (input.as_ptr() as usize, input.len()) {
+        let stale = self.drop_found();
+        let same = self.is_at(input);
+        if !same {
+            self.drop_window();
+        }
+        if stale || !same {
             self.breaks = Breaks::of(input);
-            self.window.clear();
         }
         let mut start = 0;
         if self.torn != Torn::No {
@@ -276,10 +307,13 @@ impl Parser {
                 }
             }
         }
-        let idle = matches!(input.get(start), Some(&(b':' | CR | LF)));
-        if idle && !comments && !self.block.begun && !self.grown {
+        if self.look_ahead(input, start, comments) {
+            return Step::Event;
+        }
+        if !comments && !self.block.begun {
             start = self.pass_idle(input, start);
         }
+        let block_start = start;
         let mut after_cr = self.after_cr;
         let step = loop {
             let from = start;
@@ -299,7 +333,7 @@ impl Parser {
                 if cr || !after_cr {
                     after_cr = cr;
                     if self.block.begun && self.end_block() {
-                        self.lend_from_window(input);
+                        self.foresee(start - block_start);
                         break Step::Event;
                     }
                     if self.grown && !self.block.begun {
@@ -332,31 +366,18 @@ impl Parser {
         step
     }
 
-    /// Moves over the comments and blank lines between two blocks, where neither means anything.
+    /// Moves over the comments between two blocks, where they mean nothing.
     #[inline]
     fn pass_idle(&mut self, input: &[u8], start: usize) -> usize {
-        let mut at = start;
-        while let Some(end) = self.breaks.peek(input) {
-            if end > at && input[at] != b':' {
-                break;
-            }
-            self.breaks.pass();
-            at = end + 1;
+        if input.get(start) != Some(&b':') {
+            return start;
         }
+        let at = start + scan::idle(&input[start..]);
         if at > start {
+            self.breaks = Breaks::of(&input[at..]);
             self.after_cr = input[at - 1] == CR;
         }
         at
-    }
-
-    /// Lends the data of a complete event out of the window, if it can be.
-    #[inline]
-    fn lend_from_window(&mut self, input: &[u8]) {
-        if let Some(Lent::Input(from, end)) = self.block.lent {
-            if let Some(at) = self.window.cover(input, from, end) {
-                self.block.lent = Some(Lent::Window(at, end - from));
-            }
-        }
     }
 
     /// How many bytes of its input the last step used up.
@@ -371,10 +392,12 @@ impl Parser {
     /// sees the other hundred bytes copied.
     #[inline(always)]
     pub(crate) fn current<'a>(&'a self, input: &'a [u8]) -> Event<'a> {
+        if let Some(plain) = self.ahead.taken() {
+            return self.plain_event(plain);
+        }
         let data = match self.block.lent {
             None => text::decode(self.data.strip_suffix(&[LF]).unwrap_or_default()),
-            Some(Lent::Window(at, length)) => Cow::Borrowed(self.window.text(at, length)),
-            Some(Lent::Input(from, end)) => text::decode(input.get(from..end).unwrap_or_default()),
+            Some((from, end)) => text::decode(input.get(from..end).unwrap_or_default()),
         };
         Event {
             name: self.block.has_name.then_some(Cow::Borrowed(&self.name)),
@@ -395,7 +418,7 @@ impl Parser {
     pub(crate) fn current_item<'a>(&'a self, input: &'a [u8]) -> Item<'a> {
         Item::Event {
             event: self.current(input),
-            last_event_id: &self.last_event_id,
+            last_event_id: self.last_event_id(),
         }
     }
 
@@ -440,7 +463,7 @@ impl Parser {
     #[inline]
     pub(crate) fn needs_input(&self, step: Step) -> bool {
         match step {
-            Step::Event => matches!(self.block.lent, Some(Lent::Input(..))),
+            Step::Event => self.block.lent.is_some(),
             Step::Comment => matches!(self.comment, Place::Input(..)),
             Step::NeedMore | Step::TooLarge => false,
         }
@@ -448,11 +471,13 @@ impl Parser {
 
     /// Forgets what it knows of bytes not used up: they may have been changed.
     pub(crate) fn forget_input(&mut self) {
+        self.drop_found();
         self.rest = (0, 0);
     }
 
     /// Ends the line and the block, as if a blank line had come.
     pub(crate) fn end_of_input(&mut self) -> Step {
+        self.drop_found();
         if self.block.complete {
             self.begin_block();
         }
@@ -474,9 +499,9 @@ impl Parser {
     }
 
     fn begin_stream(&mut self) {
+        self.forget_input();
         self.after_cr = false;
         self.torn = Torn::Mark(0);
-        self.forget_input();
     }
 }
 
@@ -484,7 +509,7 @@ impl fmt::Debug for Parser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parser")
             .field("max_event_size", &self.max_event_size)
-            .field("last_event_id", &self.last_event_id)
+            .field("last_event_id", &self.last_event_id())
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
@@ -508,7 +533,7 @@ mod tests {
         count::take();
         for mut rest in stream.chunks(chunk) {
             loop {
-                let step = parser.advance(rest, comments);
+                let step = parser.step(rest, comments);
                 rest = &rest[parser.consumed()..];
                 match step {
                     Step::NeedMore => break,

@@ -117,6 +117,10 @@ impl<R: BufRead> Reader<R> {
     /// ```
     #[inline(always)]
     pub fn read_event(&mut self) -> io::Result<Option<Event<'_>>> {
+        if let Some(plain) = self.parser.next_found(false) {
+            self.lent += self.parser.consumed();
+            return Ok(Some(self.parser.plain_event(plain)));
+        }
         let step = self.step(false)?;
         if step != Step::Event {
             return Ok(None);
@@ -261,8 +265,11 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
-    #[inline(always)]
     fn step(&mut self, comments: bool) -> io::Result<Step> {
+        if self.parser.next_found(comments).is_some() {
+            self.lent += self.parser.consumed();
+            return Ok(Step::Event);
+        }
         let pending = self.pending.take();
         if let Some(step) = pending.filter(|step| comments || *step == Step::Event) {
             return Ok(step);

@@ -16,14 +16,13 @@ const BLOCK: usize = 64;
 ///
 /// Between two calls the buffer may lose bytes at the front that the cursor has passed: positions
 /// are kept as distances from its end.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Breaks {
     /// A bit for each break found and not yet returned.
     hits: u64,
-    /// How far from the end the byte lies that bit 0 of `hits` stands for.
+    /// How far from the end the byte lies that bit 0 of `hits` stands for. What lies behind those 64
+    /// bytes has not been looked at yet.
     base: usize,
-    /// How many bytes at the end have not been looked at yet.
-    ahead: usize,
 }
 
 impl Breaks {
@@ -32,75 +31,66 @@ impl Breaks {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Breaks {
             hits: 0,
-            base: 0,
-            ahead: bytes.len(),
+            base: bytes.len() + BLOCK,
         }
     }
 
     /// The offset of the next CR or LF; None when the rest of `bytes` holds none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Option<usize> {
         let at = self.peek(bytes)?;
-        self.pass();
+        self.hits &= self.hits.wrapping_sub(1);
         Some(at)
     }
 
-    /// Moves past the break that [`peek`](Breaks::peek) has found.
-    #[inline]
-    pub(crate) fn pass(&mut self) {
-        self.hits &= self.hits.wrapping_sub(1);
-    }
-
     /// The offset of the next break, without moving past it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self, bytes: &[u8]) -> Option<usize> {
-        if self.hits == 0 && !self.search(bytes) {
-            return None;
+        if self.hits == 0 {
+            (self.hits, self.base) = search(bytes, self.base.saturating_sub(BLOCK));
+            if self.hits == 0 {
+                return None;
+            }
         }
         Some(bytes.len() + self.hits.trailing_zeros() as usize - self.base)
     }
+}
 
-    /// Goes on to the next block with a break in it; false at the end of `bytes`.
-    #[inline]
-    fn search(&mut self, bytes: &[u8]) -> bool {
-        let mut rest = &bytes[bytes.len() - self.ahead..];
-        count::scanned(rest.len());
-        while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
-            if may_break(block) {
-                self.hits = mask(block);
-                if self.hits != 0 {
-                    self.base = rest.len();
-                    self.ahead = after.len();
-                    count::not_scanned(after.len());
-                    return true;
-                }
+/// The first breaks among the last `ahead` bytes, as [`Breaks`] keeps them.
+#[inline(never)]
+fn search(bytes: &[u8], ahead: usize) -> (u64, usize) {
+    let mut rest = &bytes[bytes.len() - ahead..];
+    count::scanned(rest.len());
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        if may_break(block) {
+            let hits = mask(block, is_break);
+            if hits != 0 {
+                count::not_scanned(after.len());
+                return (hits, rest.len());
             }
-            rest = after;
         }
-        self.search_tail(bytes, rest)
+        rest = after;
     }
+    search_tail(bytes, rest)
+}
 
-    /// The last, partial block.
-    fn search_tail(&mut self, bytes: &[u8], rest: &[u8]) -> bool {
-        self.ahead = 0;
-        if let (Some(block), false) = (bytes.last_chunk::<BLOCK>(), rest.is_empty()) {
-            // The last whole block overlaps what was searched already: those bits go.
-            self.base = BLOCK;
-            self.hits = mask(block) & (u64::MAX << (BLOCK - rest.len()));
-        } else {
-            self.base = rest.len();
-            self.hits = if rest.len() < 16 {
-                rest.iter()
-                    .rev()
-                    .fold(0, |hits, &b| hits << 1 | u64::from(is_break(b)))
-            } else {
-                let mut block = [0; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                mask(&block)
-            };
-        }
-        self.hits != 0
+/// The breaks in the last, partial block, and the distance from the end for bit 0.
+fn search_tail(bytes: &[u8], rest: &[u8]) -> (u64, usize) {
+    if let (Some(block), false) = (bytes.last_chunk::<BLOCK>(), rest.is_empty()) {
+        // The last whole block overlaps what was searched already: those bits go.
+        return (
+            mask(block, is_break) & (u64::MAX << (BLOCK - rest.len())),
+            BLOCK,
+        );
     }
+    let hits = if rest.len() < 16 {
+        rest.iter()
+            .rev()
+            .fold(0, |hits, &b| hits << 1 | u64::from(is_break(b)))
+    } else {
+        mask(&padded(rest), is_break)
+    };
+    (hits, rest.len())
 }
 
 /// The offset of the first CR or LF.
@@ -113,28 +103,77 @@ fn is_break(byte: u8) -> bool {
     (byte == LF) | (byte == CR)
 }
 
-/// Whether a block may hold a break: whether the least byte of some column, the block being four
-/// rows of sixteen, is no greater than a CR. Of what else that lets through, text holds only tabs.
-#[inline]
+/// Whether a block may hold a break: whether its least byte is no greater than a CR. Of what else
+/// that lets through, text holds only tabs.
+#[inline(always)]
 fn may_break(block: &[u8; BLOCK]) -> bool {
-    let mut any = 0;
-    for i in 0..16 {
-        let least = block[i]
-            .min(block[i + 16])
-            .min(block[i + 32].min(block[i + 48]));
-        any |= u8::from(least <= CR);
-    }
-    any != 0
+    least_of(block, [u8::MAX; 16])
+        .iter()
+        .fold(false, |any, &least| any | (least <= CR))
 }
 
-/// One bit per byte of the block, bit 0 for the first, set where the byte is a break.
-#[inline]
-fn mask(block: &[u8; BLOCK]) -> u64 {
+/// The least byte of each column, the block being four rows of sixteen, and what was the least before.
+#[inline(always)]
+fn least_of(block: &[u8; BLOCK], mut least: [u8; 16]) -> [u8; 16] {
+    for (i, least) in least.iter_mut().enumerate() {
+        let rows = block[i]
+            .min(block[i + 16])
+            .min(block[i + 32].min(block[i + 48]));
+        *least = rows.min(*least);
+    }
+    least
+}
+
+/// How many bytes at the front are whole lines that are blank or begin with a colon: between two
+/// blocks, these mean nothing.
+///
+/// Where a block of 64 bytes holds nothing else, its lines are not looked at one by one.
+pub(crate) fn idle(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    let mut passed = 0;
+    let mut after_break = 1;
+    while !rest.is_empty() {
+        let last;
+        let (block, after) = match rest.split_first_chunk() {
+            Some(parts) => parts,
+            None => {
+                last = padded(rest);
+                (&last, &[][..])
+            }
+        };
+        let breaks = mask(block, is_break);
+        let starts = breaks << 1 | after_break;
+        // A byte of padding is at most the start of a line that is not there.
+        let busy = starts & !mask(block, |byte| is_break(byte) | (byte == b':'));
+        let at = bytes.len() - rest.len();
+        count::scanned(rest.len() - after.len());
+        if busy != 0 {
+            return at + busy.trailing_zeros() as usize;
+        }
+        if breaks != 0 {
+            passed = at + BLOCK - breaks.leading_zeros() as usize;
+        }
+        after_break = breaks >> (BLOCK - 1);
+        rest = after;
+    }
+    passed
+}
+
+/// Fewer bytes than a block, with NUL after them.
+fn padded(rest: &[u8]) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
+
+/// One bit per byte of the block, bit 0 for the first, set where the byte is one of those.
+#[inline(always)]
+fn mask(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u64 {
     // The block as eight rows of eight: byte `c` of the matrix gets a bit for each row, set where
-    // the byte in column `c` of that row is a break. The rows are taken in pairs.
+    // the byte in column `c` of that row is one of those. The rows are taken in pairs.
     let mut pairs = [0u8; 16];
     for (i, pair) in pairs.iter_mut().enumerate() {
-        let flag = |at: usize| u8::from(is_break(block[at]));
+        let flag = |at: usize| u8::from(is(block[at]));
         *pair = flag(i) | flag(i + 16) << 2 | flag(i + 32) << 4 | flag(i + 48) << 6;
     }
     let pairs = u128::from_le_bytes(pairs);
@@ -255,6 +294,28 @@ mod tests {
                 gone += step.min(at + 1);
             }
             assert_eq!(found, expected(&bytes), "step {step}");
+        }
+    }
+
+    #[test]
+    fn idle_lines_are_passed_up_to_the_first_other() {
+        let mut seed = 7u32;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) as usize % below
+        };
+        for _ in 0..20_000 {
+            let mut bytes = Vec::new();
+            for _ in 0..random(30) {
+                let line = [": ping", ":", "", "", ": a longer comment: with colons"][random(5)];
+                bytes.extend_from_slice(line.as_bytes());
+                bytes.extend_from_slice(["\n", "\r\n", "\r"][random(3)].as_bytes());
+            }
+            let whole = bytes.len();
+            let rest = ["", "data: x\n\n", ": torn", "x", "\0"][random(5)];
+            bytes.extend_from_slice(rest.as_bytes());
+            let told = String::from_utf8_lossy(&bytes);
+            assert_eq!(idle(&bytes), whole, "{told:?}");
         }
     }
 }

@@ -24,20 +24,11 @@ pub(super) struct Block {
     pub(super) has_name: bool,
     pub(super) has_id: bool,
     pub(super) has_data: bool,
-    /// The only data line so far, while it need not be copied.
-    pub(super) lent: Option<Lent>,
+    /// The only data line so far, while it need not be copied: from here to there in the input.
+    pub(super) lent: Option<(usize, usize)>,
     pub(super) retry: Option<Duration>,
     /// What the event costs to keep.
     pub(super) size: usize,
-}
-
-/// A data line that is not in `data`.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Lent {
-    /// From here to there in the input.
-    Input(usize, usize),
-    /// From here in the window, so many bytes. Of a complete event only: the window moves on.
-    Window(usize, usize),
 }
 
 /// Where a text lies.
@@ -96,6 +87,7 @@ impl Parser {
     pub(super) fn end_block(&mut self) -> bool {
         if self.block.has_id {
             std::mem::swap(&mut self.last_event_id, &mut self.id);
+            self.ahead.drop_id();
         }
         if !self.block.has_data {
             self.begin_block();
@@ -145,7 +137,7 @@ impl Parser {
             self.append_data_line(input, from, end);
         } else {
             self.block.has_data = true;
-            self.block.lent = Some(Lent::Input(from, end));
+            self.block.lent = Some((from, end));
         }
         true
     }
@@ -160,7 +152,7 @@ impl Parser {
     /// Copies the data line that still lies in the input, before the input goes.
     #[inline]
     pub(super) fn keep_lent(&mut self, input: &[u8]) {
-        if let Some(Lent::Input(from, end)) = self.block.lent.take() {
+        if let Some((from, end)) = self.block.lent.take() {
             self.push_data(&input[from..end]);
         }
     }
@@ -184,7 +176,7 @@ impl Parser {
         match field {
             // These two take effect even if their event is too large to be given out.
             Field::Id(value) | Field::Retry(value) if value.len() > self.max_event_size => {}
-            Field::Id(value) => self.set_id(value, end),
+            Field::Id(value) => self.set_id(value),
             Field::Retry(value) => self.set_retry(value),
             _ if self.block.oversize => {}
             Field::Event(value) => self.set_name(value),
@@ -214,19 +206,13 @@ impl Parser {
         }
     }
 
-    /// `end` is where the value ends in the input, None for the carry.
-    #[inline]
-    fn set_id(&mut self, value: &[u8], end: Option<(&[u8], usize)>) {
+    fn set_id(&mut self, value: &[u8]) {
         if value.contains(&0) {
             return;
         }
         self.block.has_id = true;
         self.id.clear();
-        let at = end.and_then(|(input, end)| self.window.find(input, end - value.len(), end));
-        match at {
-            Some(at) => self.id.push_str(self.window.text(at, value.len())),
-            None => self.grown |= text::push_decoded(&mut self.id, value),
-        }
+        self.grown |= text::push_decoded(&mut self.id, value);
     }
 
     fn set_retry(&mut self, value: &[u8]) {

@@ -1,0 +1,357 @@
+//! The plain blocks ahead in the input, found and decoded many at a time.
+//!
+//! Where events are short, most of the time goes to the steps between them: to validate each value
+//! for itself costs more than all the rest, and what is known of a block has to be put away and taken
+//! up again. So once an input has given out a short event, the next kilobytes of it are validated at
+//! once and copied, and a walk through them notes where the values of each block lie. The blocks are
+//! then given out one by one.
+//!
+//! Only plain blocks are noted: one data line, at most one name and one id, nothing malformed.
+//! Whatever else comes ends the walk, and is left to [`Parser::advance`] as it is.
+
+use std::borrow::Cow;
+
+use super::Parser;
+use crate::event::Event;
+use crate::scan::{self, Breaks, CR, LF, count};
+
+/// How many bytes are decoded at a time: few enough to stay in the first-level cache with the input.
+const WINDOW: usize = 8 << 10;
+const _: () = assert!(WINDOW <= u16::MAX as usize);
+
+/// How many blocks are noted at a time.
+const BLOCKS: usize = 64;
+
+/// A longer event is better off lent straight from the input, and so are those that follow it.
+const SHORT: usize = 1 << 10;
+
+/// Less input than this is not worth the trouble.
+const WORTHWHILE: usize = 512;
+
+/// What was found, and the window that it was found in.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The window: some of the input, as far as it is valid.
+    text: String,
+    /// How far from the end of the input the window starts, which stays the same while the front of
+    /// the input is used up.
+    origin: usize,
+    /// The blocks found, of which so many were given out.
+    found: Vec<Plain>,
+    given: usize,
+    /// Comments were wanted, so that no block with one was plain.
+    comments: bool,
+    /// The last event ID, while it is that of a block given out.
+    id: Span,
+    /// It may be worth looking ahead in this input.
+    promising: bool,
+}
+
+/// A plain block: where its values lie in the window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plain {
+    data: Span,
+    /// An empty name is none, and not plain.
+    name: Span,
+    id: Span,
+    /// The block itself, with what was passed over in front of it.
+    whole: Span,
+}
+
+/// From here to there in the window, of which two bytes can count all. A value has the name of its field in front, so that none ends
+/// at 0: that stands for a field that is missing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    from: u16,
+    end: u16,
+}
+
+impl Span {
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // see WINDOW
+    fn new(from: usize, end: usize) -> Self {
+        Span {
+            from: from as u16,
+            end: end as u16,
+        }
+    }
+
+    #[inline(always)]
+    fn is_missing(self) -> bool {
+        self.end == 0
+    }
+
+    /// Fills in a field that was missing.
+    #[inline(always)]
+    fn set(&mut self, from: usize, end: usize) -> Result<(), End> {
+        if !self.is_missing() {
+            return Err(End::NotPlain);
+        }
+        *self = Span::new(from, end);
+        Ok(())
+    }
+}
+
+impl Parser {
+    /// Takes the next of the blocks found.
+    #[inline(always)]
+    pub(crate) fn next_found(&mut self, comments: bool) -> Option<Plain> {
+        let &plain = self.ahead.found.get(self.ahead.given)?;
+        if self.ahead.comments != comments {
+            return None;
+        }
+        self.ahead.given += 1;
+        if !plain.id.is_missing() {
+            self.ahead.id = plain.id;
+        }
+        let length = usize::from(plain.whole.end - plain.whole.from);
+        self.rest.0 += length;
+        self.rest.1 -= length;
+        self.consumed = length;
+        Some(plain)
+    }
+
+    /// The event of one of the blocks found.
+    #[inline(always)]
+    pub(crate) fn plain_event(&self, plain: Plain) -> Event<'_> {
+        Event {
+            name: self.ahead.text(plain.name).map(Cow::Borrowed),
+            id: self.ahead.text(plain.id).map(Cow::Borrowed),
+            retry: None,
+            data: Cow::Borrowed(self.ahead.text(plain.data).unwrap_or_default()),
+            extensions: Vec::new(),
+        }
+    }
+
+    /// Looks for the plain blocks ahead, if that is worthwhile, and takes the first; `start` is the
+    /// start of a line in the input.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, input: &[u8], start: usize, comments: bool) -> bool {
+        let worthwhile = self.ahead.promising
+            && input.len() - start >= WORTHWHILE
+            // No block in the window can exceed the limit then.
+            && self.max_event_size >= WINDOW;
+        if !worthwhile || self.block.begun || self.grown {
+            return false;
+        }
+        self.find_ahead(input, start, comments);
+        self.stop(input, start);
+        let taken = self.next_found(comments).is_some();
+        self.consumed += start;
+        taken
+    }
+
+    #[inline(never)]
+    fn find_ahead(&mut self, input: &[u8], start: usize, comments: bool) {
+        self.ahead.comments = comments;
+        let at = self.ahead.position(input.len() - start);
+        let end = at.map_or(End::Window, |at| self.ahead.walk(at));
+        if end == End::Window && self.ahead.found.is_empty() && at != Some(0) {
+            self.settle_id();
+            self.ahead.fill(input, start);
+            self.ahead.walk(0);
+        }
+    }
+
+    /// Notes how much of the input an event took that was not found ahead.
+    #[inline]
+    pub(super) fn foresee(&mut self, event: usize) {
+        self.ahead.promising = event <= SHORT;
+    }
+
+    /// Forgets the blocks found; false when there were none. The input is at the start of a block now:
+    /// whether an LF there is half of a CRLF or a blank line makes no difference.
+    #[inline]
+    pub(super) fn drop_found(&mut self) -> bool {
+        let any = !self.ahead.found.is_empty();
+        self.ahead.found.clear();
+        self.ahead.given = 0;
+        any
+    }
+
+    /// Forgets the window: the input is another.
+    #[inline]
+    pub(super) fn drop_window(&mut self) {
+        self.settle_id();
+        self.ahead.text.clear();
+        self.ahead.origin = 0;
+        self.ahead.promising = false;
+    }
+
+    /// Keeps the last event ID before the window goes.
+    #[inline]
+    fn settle_id(&mut self) {
+        if let Some(id) = self.ahead.last_event_id() {
+            self.last_event_id.clear();
+            self.last_event_id.push_str(id);
+            self.ahead.drop_id();
+        }
+    }
+}
+
+impl Ahead {
+    /// The block given out last, if that was one of those found.
+    #[inline(always)]
+    pub(super) fn taken(&self) -> Option<Plain> {
+        self.found.get(self.given.wrapping_sub(1)).copied()
+    }
+
+    /// The last event ID, where it is that of a block given out.
+    #[inline]
+    pub(super) fn last_event_id(&self) -> Option<&str> {
+        self.text(self.id)
+    }
+
+    /// The last event ID is another from now on.
+    #[inline]
+    pub(super) fn drop_id(&mut self) {
+        self.id = Span::default();
+    }
+
+    #[inline(always)]
+    fn text(&self, span: Span) -> Option<&str> {
+        if span.is_missing() {
+            return None;
+        }
+        self.text.get(usize::from(span.from)..usize::from(span.end))
+    }
+
+    /// Where the last `left` bytes of the input start in the window.
+    fn position(&self, left: usize) -> Option<usize> {
+        let at = self.origin.checked_sub(left)?;
+        (at < self.text.len()).then_some(at)
+    }
+
+    /// Has the window start there in the input.
+    fn fill(&mut self, input: &[u8], from: usize) {
+        let mut end = input.len().min(from + WINDOW);
+        // Not in the middle of a character.
+        while input.get(end).is_some_and(|&byte| byte as i8 <= -0x41) && end > from {
+            end -= 1;
+        }
+        let ahead = &input[from..end];
+        let valid = std::str::from_utf8(ahead).unwrap_or_else(|error| {
+            std::str::from_utf8(&ahead[..error.valid_up_to()]).unwrap_or_default()
+        });
+        self.text.clear();
+        self.text.push_str(valid);
+        self.origin = input.len() - from;
+        count::copied(valid.len());
+    }
+
+    /// Notes the plain blocks from there on, up to the first that is not plain or not in the window
+    /// as a whole.
+    fn walk(&mut self, at: usize) -> End {
+        let mut walk = Walk {
+            text: self.text.as_bytes(),
+            breaks: Breaks::of(&self.text.as_bytes()[at..]),
+            at,
+            comments: self.comments,
+            nul: None,
+        };
+        self.found.resize(BLOCKS, Plain::default());
+        let mut count = 0;
+        let mut end = End::Enough;
+        for block in &mut self.found {
+            if let Err(why) = walk.block(block) {
+                end = why;
+                break;
+            }
+            count += 1;
+        }
+        self.found.truncate(count);
+        end
+    }
+}
+
+/// Why a walk ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    Enough,
+    NotPlain,
+    Window,
+}
+
+/// A walk through the window, block by block.
+struct Walk<'w> {
+    text: &'w [u8],
+    breaks: Breaks,
+    /// Where the next line starts.
+    at: usize,
+    comments: bool,
+    /// There is a NUL in the window, once that is known: an id with one does not count.
+    nul: Option<bool>,
+}
+
+impl Walk<'_> {
+    /// Moves over the next block, if it is a plain one, and notes where its values lie.
+    #[inline(always)]
+    fn block(&mut self, block: &mut Plain) -> Result<(), End> {
+        let start = self.at;
+        self.pass_idle();
+        loop {
+            let end = self.breaks.next(self.text).ok_or(End::Window)?;
+            let line = self.at;
+            self.at = end + 1;
+            if line == end {
+                if self.text[end] == LF && self.text[end - 1] == CR {
+                    continue;
+                }
+                if block.data.is_missing() {
+                    return Err(End::NotPlain);
+                }
+                block.whole = Span::new(start, self.at);
+                return Ok(());
+            }
+            let head = self.text.get(line..).and_then(<[u8]>::first_chunk);
+            let head = head.ok_or(End::Window)?;
+            if let Some(skipped) = prefix(b"data:", head) {
+                block.data.set(line + skipped, end)?;
+            } else if head[0] == b':' && !self.comments {
+                continue;
+            } else if let Some(skipped) = prefix(b"event:", head) {
+                block.name.set(line + skipped, end)?;
+                if line + skipped == end {
+                    return Err(End::NotPlain);
+                }
+            } else if let Some(skipped) = prefix(b"id:", head) {
+                block.id.set(line + skipped, end)?;
+                if self.has_nul() {
+                    return Err(End::NotPlain);
+                }
+            } else {
+                return Err(End::NotPlain);
+            }
+        }
+    }
+
+    /// Moves over blank lines and comments: between two blocks, they mean nothing.
+    #[inline(always)]
+    fn pass_idle(&mut self) {
+        while let Some(&(CR | LF)) = self.text.get(self.at) {
+            self.breaks.next(self.text);
+            self.at += 1;
+        }
+        if self.text.get(self.at) == Some(&b':') && !self.comments {
+            self.at += scan::idle(&self.text[self.at..]);
+            self.breaks = Breaks::of(&self.text[self.at..]);
+        }
+    }
+
+    fn has_nul(&mut self) -> bool {
+        let least = || {
+            self.text
+                .iter()
+                .fold(u8::MAX, |least, &byte| least.min(byte))
+        };
+        *self.nul.get_or_insert_with(|| least() == 0)
+    }
+}
+
+/// How much comes before the value in a line with this beginning, if the line has this name: that and
+/// one space. A line ends with a break, so that no length needs to be looked at.
+#[inline(always)]
+fn prefix<const N: usize>(name: &[u8; N], head: &[u8; 8]) -> Option<usize> {
+    head.starts_with(name)
+        .then(|| N + usize::from(head[N] == b' '))
+}
