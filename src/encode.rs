@@ -112,7 +112,7 @@ pub(crate) fn event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<usize, Inval
 }
 
 /// Appends everything of an event before its data; on an error `out` is as it was.
-#[inline]
+#[inline(always)]
 pub(crate) fn begin_event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<Lines, InvalidField> {
     let millis = check(event)?;
     out.reserve(event.data.len() + 64);
@@ -188,8 +188,16 @@ impl Lines {
     }
 
     /// Appends the next piece of the text; CRLF, CR and LF each start a new line.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if scan::may_hold_break(text) {
+            self.push_lines(text, out);
+        } else {
+            self.extend(text, out);
+        }
+    }
+
+    fn push_lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut breaks = Breaks::of(text);
         let mut start = 0;
         while let Some(end) = breaks.next(text) {
@@ -206,7 +214,7 @@ impl Lines {
         self.extend(&text[start..], out);
     }
 
-    #[inline]
+    #[inline(always)]
     fn extend(&mut self, text: &[u8], out: &mut Vec<u8>) {
         if text.is_empty() {
             return;
@@ -226,7 +234,7 @@ impl Lines {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.reserve(name.len() + value.len() + 3);
     out.extend_from_slice(name.as_bytes());
@@ -264,13 +272,7 @@ fn check(event: &Event<'_>) -> Result<Option<u64>, InvalidField> {
         one_line("event name", name)?;
     }
     if let Some(id) = &event.id {
-        one_line("id", id)?;
-        if let Some(at) = id.as_bytes().iter().position(|&b| b == 0) {
-            return Err(InvalidField {
-                field: "id",
-                problem: Problem::Byte(0, at),
-            });
-        }
+        valid_id(id)?;
     }
     for (name, value) in &event.extensions {
         extension_name(name)?;
@@ -281,11 +283,29 @@ fn check(event: &Event<'_>) -> Result<Option<u64>, InvalidField> {
 
 #[inline]
 fn one_line(field: &'static str, value: &str) -> Result<(), InvalidField> {
+    if !scan::may_hold_break(value.as_bytes()) {
+        return Ok(());
+    }
     match scan::find(value.as_bytes()) {
         None => Ok(()),
         Some(at) => Err(InvalidField {
             field,
             problem: Problem::Byte(value.as_bytes()[at], at),
+        }),
+    }
+}
+
+#[inline]
+fn valid_id(id: &str) -> Result<(), InvalidField> {
+    if !scan::may_hold_break(id.as_bytes()) {
+        return Ok(());
+    }
+    one_line("id", id)?;
+    match id.bytes().position(|byte| byte == 0) {
+        None => Ok(()),
+        Some(at) => Err(InvalidField {
+            field: "id",
+            problem: Problem::Byte(0, at),
         }),
     }
 }

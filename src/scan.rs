@@ -98,6 +98,45 @@ pub(crate) fn find(bytes: &[u8]) -> Option<usize> {
     Breaks::of(bytes).next(bytes)
 }
 
+/// Whether a text may hold a break or a NUL; false is certain. Of what else that lets through, text
+/// holds only tabs.
+///
+/// To ask this first is cheaper than to look for where the break is, which is seldom there.
+#[inline]
+pub(crate) fn may_hold_break(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<BLOCK>() else {
+        return match text.last_chunk() {
+            Some(last) => {
+                text.chunks_exact(8)
+                    .any(|word| word.first_chunk().is_some_and(any_low))
+                    || any_low(last)
+            }
+            None => text.iter().any(|&byte| byte <= CR),
+        };
+    };
+    // A kibibyte at a time, so that a break at the beginning of a long text does not cost a pass.
+    text.chunks(1 << 10).any(|piece| {
+        let mut rest = piece;
+        let mut least = [u8::MAX; 16];
+        while let Some((block, after)) = rest.split_first_chunk() {
+            least = least_of(block, least);
+            rest = after;
+        }
+        least_of(last, least)
+            .iter()
+            .fold(false, |any, &least| any | (least <= CR))
+    })
+}
+
+/// Whether one of eight bytes is no greater than a CR: whether it borrows when one more than that is
+/// taken away, without having had the highest bit itself.
+#[inline(always)]
+fn any_low(word: &[u8; 8]) -> bool {
+    const EACH: u64 = u64::MAX / 0xff;
+    let word = u64::from_le_bytes(*word);
+    word.wrapping_sub(EACH * (CR as u64 + 1)) & !word & (EACH * 0x80) != 0
+}
+
 #[inline]
 fn is_break(byte: u8) -> bool {
     (byte == LF) | (byte == CR)
@@ -316,6 +355,28 @@ mod tests {
             bytes.extend_from_slice(rest.as_bytes());
             let told = String::from_utf8_lossy(&bytes);
             assert_eq!(idle(&bytes), whole, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_control_characters_holds_no_break() {
+        for length in 0..200 {
+            for filler in [b'x', b' ', 0x0e, 0x7f, 0x80, 0x8d, 0x8e, 0xff] {
+                let mut bytes = vec![filler; length];
+                assert!(!may_hold_break(&bytes), "{length} of {filler}");
+                for at in 0..length {
+                    for byte in [CR, LF, 0] {
+                        bytes[at] = byte;
+                        assert!(may_hold_break(&bytes), "{byte} at {at} of {length}");
+                    }
+                    bytes[at] = filler;
+                }
+            }
+        }
+        for at in (0..5000).step_by(13) {
+            let mut bytes = vec![b'x'; 5000];
+            bytes[at] = LF;
+            assert!(may_hold_break(&bytes), "{at}");
         }
     }
 }
