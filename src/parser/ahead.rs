@@ -25,8 +25,8 @@ const BLOCKS: usize = 64;
 /// A longer event is better off lent straight from the input, and so are those that follow it.
 const SHORT: usize = 1 << 10;
 
-/// Less input than this is not worth the trouble.
-const WORTHWHILE: usize = 512;
+/// Less input than this is not worth the trouble, nor is less than so many events take.
+const WORTHWHILE: (usize, usize) = (512, 4);
 
 /// What was found, and the window that it was found in.
 #[derive(Debug, Default)]
@@ -43,8 +43,8 @@ pub(super) struct Ahead {
     comments: bool,
     /// The last event ID, while it is that of a block given out.
     id: Span,
-    /// It may be worth looking ahead in this input.
-    promising: bool,
+    /// How much of this input an event took that was not found ahead; 0 when there was none.
+    event: usize,
 }
 
 /// A plain block: where its values lie in the window.
@@ -127,8 +127,9 @@ impl Parser {
     /// start of a line in the input.
     #[inline]
     pub(super) fn look_ahead(&mut self, input: &[u8], start: usize, comments: bool) -> bool {
-        let worthwhile = self.ahead.promising
-            && input.len() - start >= WORTHWHILE
+        let (bytes, events) = WORTHWHILE;
+        let worthwhile = (1..=SHORT).contains(&self.ahead.event)
+            && input.len() - start >= bytes.max(events * self.ahead.event)
             // No block in the window can exceed the limit then.
             && self.max_event_size >= WINDOW;
         if !worthwhile || self.block.begun || self.grown {
@@ -156,7 +157,7 @@ impl Parser {
     /// Notes how much of the input an event took that was not found ahead.
     #[inline]
     pub(super) fn foresee(&mut self, event: usize) {
-        self.ahead.promising = event <= SHORT;
+        self.ahead.event = event;
     }
 
     /// Forgets the blocks found; false when there were none. The input is at the start of a block now:
@@ -164,18 +165,22 @@ impl Parser {
     #[inline]
     pub(super) fn drop_found(&mut self) -> bool {
         let any = !self.ahead.found.is_empty();
-        self.ahead.found.clear();
-        self.ahead.given = 0;
+        if any {
+            self.ahead.found.clear();
+            self.ahead.given = 0;
+        }
         any
     }
 
     /// Forgets the window: the input is another.
     #[inline]
     pub(super) fn drop_window(&mut self) {
-        self.settle_id();
-        self.ahead.text.clear();
-        self.ahead.origin = 0;
-        self.ahead.promising = false;
+        self.ahead.event = 0;
+        if self.ahead.origin > 0 {
+            self.settle_id();
+            self.ahead.text.clear();
+            self.ahead.origin = 0;
+        }
     }
 
     /// Keeps the last event ID before the window goes.

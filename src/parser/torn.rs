@@ -86,21 +86,26 @@ impl Parser {
     }
 
     /// Takes a piece of a line that is not complete; false when that made something too large.
+    #[inline]
     pub(super) fn tear(&mut self, piece: &[u8], comments: bool) -> bool {
         match self.torn {
-            Torn::Skipped => return true,
-            Torn::Data => return self.tear_data(piece),
-            Torn::Mark(_) | Torn::No if piece.is_empty() => return true,
-            Torn::Mark(_) | Torn::No => {
-                // Six bytes tell a data line, and whether its value has a space in front.
-                if let (6.., Field::Data(value)) = (piece.len(), Field::of(piece)) {
-                    self.torn = Torn::Data;
-                    return self.tear_data(value);
-                }
-                self.carry.clear();
-                self.torn = Torn::Kept;
+            Torn::Skipped => true,
+            Torn::Data => self.tear_data(piece),
+            Torn::Mark(_) | Torn::No if piece.is_empty() => true,
+            Torn::Mark(_) | Torn::No | Torn::Kept => self.tear_head(piece, comments),
+        }
+    }
+
+    /// Takes a piece of a line that is not known to be data.
+    fn tear_head(&mut self, piece: &[u8], comments: bool) -> bool {
+        if self.torn != Torn::Kept {
+            // Six bytes tell a data line, and whether its value has a space in front.
+            if let (6.., Field::Data(value)) = (piece.len(), Field::of(piece)) {
+                self.torn = Torn::Data;
+                return self.tear_data(value);
             }
-            Torn::Kept => {}
+            self.carry.clear();
+            self.torn = Torn::Kept;
         }
         let missing = 6usize.saturating_sub(self.carry.len()).min(piece.len());
         let (head, rest) = piece.split_at(missing);
@@ -122,6 +127,7 @@ impl Parser {
         }
     }
 
+    #[inline]
     fn tear_data(&mut self, piece: &[u8]) -> bool {
         self.block.begun = true;
         // One more for the LF to come.
