@@ -8,10 +8,10 @@ use crate::parser::{EventTooLarge, Item, Parser, Step};
 
 /// Reads the events of a stream from any [`BufRead`].
 ///
-/// [`read_event`](Reader::read_event) lends: an event with one data line that lies whole in the
-/// inner buffer is borrowed straight from there, any other from buffers that are reused. Nothing is
-/// allocated per event once those have grown (extensions and malformed UTF-8 excepted). The
-/// iterators give out owned events.
+/// [`read_event`](Reader::read_event) lends: an event is borrowed from the inner buffer, if it has one
+/// data line that lies there as a whole, or from buffers that are reused. Nothing is allocated per
+/// event once those have grown (extensions and malformed UTF-8 excepted). The iterators give out
+/// owned events.
 ///
 /// It blocks as long as the inner reader does and never waits for a byte that it does not need: an
 /// event is out at the very CR or LF that ends it.
@@ -38,7 +38,8 @@ use crate::parser::{EventTooLarge, Item, Parser, Step};
 pub struct Reader<R> {
     inner: R,
     parser: Parser,
-    /// The bytes of the last event, still in the inner buffer because it is lent from there.
+    /// The bytes of the last events that are still in the inner buffer, because the last one is lent
+    /// from there or because others behind it were found already.
     lent: usize,
     /// An event or comment that could not be given out: the inner reader failed in between.
     pending: Option<Step>,
@@ -213,7 +214,7 @@ impl<R: BufRead> Reader<R> {
         self.truncated
     }
 
-    /// The inner reader. The bytes of the last event may still be in its buffer.
+    /// The inner reader. The bytes of the last events may still be in its buffer.
     pub fn get_ref(&self) -> &R {
         &self.inner
     }

@@ -20,7 +20,7 @@ const WINDOW: usize = 8 << 10;
 const _: () = assert!(WINDOW <= u16::MAX as usize);
 
 /// How many blocks are noted at a time.
-const BLOCKS: usize = 64;
+const BLOCKS: usize = 128;
 
 /// A longer event is better off lent straight from the input, and so are those that follow it.
 const SHORT: usize = 1 << 10;
@@ -39,6 +39,8 @@ pub(super) struct Ahead {
     /// The blocks found, of which so many were given out.
     found: Vec<Plain>,
     given: usize,
+    /// There is a NUL in the window, once that is known: an id with one does not count.
+    nul: Option<bool>,
     /// Comments were wanted, so that no block with one was plain.
     comments: bool,
     /// The last event ID, while it is that of a block given out.
@@ -241,6 +243,7 @@ impl Ahead {
         self.text.clear();
         self.text.push_str(valid);
         self.origin = input.len() - from;
+        self.nul = None;
         count::copied(valid.len());
     }
 
@@ -252,7 +255,7 @@ impl Ahead {
             breaks: Breaks::of(&self.text.as_bytes()[at..]),
             at,
             comments: self.comments,
-            nul: None,
+            nul: &mut self.nul,
         };
         self.found.resize(BLOCKS, Plain::default());
         let mut count = 0;
@@ -284,8 +287,7 @@ struct Walk<'w> {
     /// Where the next line starts.
     at: usize,
     comments: bool,
-    /// There is a NUL in the window, once that is known: an id with one does not count.
-    nul: Option<bool>,
+    nul: &'w mut Option<bool>,
 }
 
 impl Walk<'_> {
