@@ -266,8 +266,8 @@ impl Hub {
     /// none. It reaches each of them once, and wakes nobody else.
     ///
     /// Topics are any text and need not be declared; one that nobody is subscribed to costs nothing.
-    /// Allocates once more where there are several topics. Without a topic, it reaches only those
-    /// that name none.
+    /// Allocates once more where there are several topics, and again where their iterator does not
+    /// know how many. Without a topic, it reaches only those that name none.
     ///
     /// # Errors
     ///
@@ -393,7 +393,8 @@ impl Hub {
     ) -> io::Result<EventId> {
         let shared = self.shared();
         let named = topics.is_some();
-        let mut keys = Keys::default();
+        let topics = topics.map(IntoIterator::into_iter);
+        let mut keys = Keys::expect(topics.as_ref().map_or(0, |topics| topics.size_hint().0));
         let topics = topics.into_iter().flatten().inspect(|topic| {
             keys.push(shared.key(topic.as_ref()));
         });
@@ -423,25 +424,41 @@ impl Hub {
     }
 }
 
-/// The topics of an event, without an allocation for the first.
-#[derive(Default)]
+/// The topics of an event: no allocation for one, and a single one for several where it was expected
+/// that there are so many.
 struct Keys {
     first: Option<log::Key>,
-    rest: Vec<log::Key>,
+    /// All of them, where there are several.
+    several: Vec<log::Key>,
+    expected: usize,
 }
 
 impl Keys {
-    fn push(&mut self, key: log::Key) {
-        match self.first {
-            None => self.first = Some(key),
-            Some(_) => self.rest.push(key),
+    /// None yet, and so many to come at least.
+    fn expect(topics: usize) -> Self {
+        Keys {
+            first: None,
+            several: Vec::new(),
+            expected: topics,
         }
+    }
+
+    fn push(&mut self, key: log::Key) {
+        let Some(first) = self.first else {
+            self.first = Some(key);
+            return;
+        };
+        if self.several.is_empty() {
+            self.several.reserve_exact(self.expected.max(2));
+            self.several.push(first);
+        }
+        self.several.push(key);
     }
 
     fn into_audience(self) -> Audience {
         match self.first {
-            Some(key) if self.rest.is_empty() => Audience::Topic(key),
-            first => Audience::Topics(first.into_iter().chain(self.rest).collect()),
+            Some(key) if self.several.is_empty() => Audience::Topic(key),
+            _ => Audience::Topics(self.several.into()),
         }
     }
 }
