@@ -103,9 +103,14 @@ pub(super) struct Log {
     bytes: usize,
     /// The newest entry for each id that is an event's own.
     ids: KeyMap<u64>,
-    /// The newest event with an id of its own, evicted or not.
-    newest: Option<(Frame, u64)>,
+    /// The sequence of the newest event with an id of its own, evicted or not.
+    newest: Option<u64>,
+    /// Its id, once it is evicted.
+    evicted_id: String,
 }
+
+/// How many bytes the room for an evicted id may have, whatever the id.
+const KEPT: usize = 256;
 
 impl Log {
     pub(super) fn new(limits: Limits) -> Self {
@@ -116,6 +121,7 @@ impl Log {
             bytes: 0,
             ids: KeyMap::default(),
             newest: None,
+            evicted_id: String::new(),
         }
     }
 
@@ -145,9 +151,14 @@ impl Log {
         self.entries.back()
     }
 
-    /// The newest event with an id of its own, and its sequence.
-    pub(super) fn newest_id(&self) -> Option<&(Frame, u64)> {
-        self.newest.as_ref()
+    /// The id and the sequence of the newest event with an id of its own, evicted or not.
+    pub(super) fn newest_id(&self) -> Option<(&str, u64)> {
+        let sequence = self.newest?;
+        let id = match sequence < self.tail() {
+            true => &self.evicted_id,
+            false => self.from(sequence).next()?.frame.id()?,
+        };
+        Some((id, sequence))
     }
 
     /// The entries from this sequence on, oldest first.
@@ -172,7 +183,7 @@ impl Log {
         self.bytes += entry.frame.held();
         if let Some(key) = entry.id {
             self.ids.insert(key, entry.sequence);
-            self.newest = Some((entry.frame.clone(), entry.sequence));
+            self.newest = Some(entry.sequence);
         }
         self.entries.push_back(entry);
         let mut evicted = self.expire(now);
@@ -207,6 +218,12 @@ impl Log {
             if self.ids.get(&key) == Some(&entry.sequence) {
                 self.ids.remove(&key);
             }
+        }
+        if self.newest == Some(entry.sequence) {
+            self.evicted_id.clear();
+            self.evicted_id.shrink_to(KEPT);
+            self.evicted_id
+                .push_str(entry.frame.id().unwrap_or_default());
         }
         evicted.push(entry);
     }
@@ -288,5 +305,32 @@ mod tests {
         append(&mut log, "6", None);
         assert_eq!(log.find(1, "1"), None);
         assert_eq!(log.ids.len(), 4);
+    }
+
+    #[test]
+    fn the_newest_id_is_known_whatever_was_evicted() {
+        let limit = Duration::from_secs(60);
+        let start = Instant::now();
+        let at = |seconds| Some(start + Duration::from_secs(seconds));
+        let mut log = log(Some(limit));
+        assert_eq!(log.newest_id(), None);
+        append(&mut log, "1", at(0));
+        append(&mut log, "2", at(10));
+        assert_eq!(log.newest_id(), Some(("2", 2)));
+        log.expire(at(65));
+        assert_eq!((log.len(), log.newest_id()), (1, Some(("2", 2))));
+        log.expire(at(100));
+        assert_eq!((log.len(), log.newest_id()), (0, Some(("2", 2))));
+        // Events without an id of their own change nothing.
+        for _ in 0..5 {
+            append(&mut log, "none", at(100));
+            assert_eq!(log.newest_id(), Some(("2", 2)));
+        }
+        append(&mut log, "3", at(100));
+        assert_eq!(log.newest_id(), Some(("3", 8)));
+        for _ in 0..5 {
+            append(&mut log, "none", at(100));
+            assert_eq!(log.newest_id(), Some(("3", 8)));
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::frame::Frame;
 use super::history::History;
 use super::log::{Entry, Key};
 use super::roster::Interest;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::event::Event;
 
 /// How many events a page has.
@@ -93,11 +93,10 @@ impl Past {
         shared: &Shared,
         history: &dyn History,
     ) -> io::Result<Option<u64>> {
-        let Some((newest, sequence)) = shared.lock().log.newest_id().cloned() else {
+        let Some((mut from, sequence)) = newest(&shared.lock()) else {
             return Ok(None);
         };
         let mut known = VecDeque::new();
-        let mut from = newest.id().unwrap_or_default().to_owned();
         // Of all topics: it may have come here with others.
         while let Some(page) = history.after(&from, &[], PAGE)? {
             for id in page.iter().filter_map(|event| event.id.as_deref()) {
@@ -130,7 +129,7 @@ impl Past {
             }
         }
         let state = shared.lock();
-        let newest = state.log.newest_id().cloned();
+        let newest = newest(&state);
         let next = state.log.next();
         drop(state);
 
@@ -157,8 +156,7 @@ impl Past {
         if let Some((index, sequence)) = joined {
             frames.truncate(index + 1);
             cursor = Some(sequence + 1);
-        } else if let (Some((newest, sequence)), None) = (&newest, cursor) {
-            let border = newest.id().unwrap_or_default();
+        } else if let (Some((border, sequence)), None) = (&newest, cursor) {
             let behind = history.after(border, &topics, 1)?.unwrap_or_default();
             let first = behind.first().and_then(|event| event.id.as_deref());
             if let Some(at) = frames.iter().position(|frame| frame.id() == first) {
@@ -186,6 +184,12 @@ impl Past {
         let excess = self.known.len().saturating_sub(REMEMBERED);
         self.known.drain(..excess);
     }
+}
+
+/// The id and the sequence of the newest event that was published with an id.
+fn newest(state: &State) -> Option<(String, u64)> {
+    let (id, sequence) = state.log.newest_id()?;
+    Some((id.to_owned(), sequence))
 }
 
 fn names(interest: &Interest) -> Vec<&str> {

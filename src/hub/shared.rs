@@ -215,7 +215,7 @@ impl Shared {
             Ids::Own => state.log.find(self.key(id), id).or_else(|| {
                 // The newest one is known even when it grew too old.
                 let (newest, sequence) = state.log.newest_id()?;
-                (newest.id() == Some(id)).then_some(*sequence)
+                (newest == id).then_some(sequence)
             }),
             Ids::Assigned(zero) => {
                 let (epoch, digits) = id.as_bytes().split_at_checked(DIGITS + 1)?;

@@ -357,7 +357,6 @@ fn the_log_takes_little_on_top_of_each_event() {
 }
 
 #[test]
-#[ignore = "the newest event with an id of its own is kept when it grew too old"]
 fn what_grew_too_old_is_let_go() {
     let builder = Hub::builder()
         .with_ids(IdPolicy::Own)
