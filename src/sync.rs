@@ -1,6 +1,7 @@
 //! Locks that ignore poison (what they guard stays consistent when a user's code panics), and a
 //! flag to wait for.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +16,8 @@ pub(crate) fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
 pub(crate) struct Signal {
     flags: Mutex<Flags>,
     changed: Condvar,
+    /// For its owner: where a list has it.
+    number: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +55,16 @@ impl Signal {
         drop(flags);
         self.changed.notify_one();
         given
+    }
+
+    /// The number that it was given last; 0 before.
+    pub(crate) fn number(&self) -> usize {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a number. Whoever reads it is to hold the same lock.
+    pub(crate) fn set_number(&self, number: usize) {
+        self.number.store(number, Ordering::Relaxed);
     }
 
     /// Waits until it is raised, at most until the deadline, and lowers it.

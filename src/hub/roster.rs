@@ -2,13 +2,20 @@
 //!
 //! A subscription that waits stands in a list of all that wait, and in one for each of its topics
 //! (or in that of those who take every topic); it knows its position in each, so that it leaves them
-//! in a step per topic, however many wait. Topics exist here as long as a subscription names them.
+//! in a step per topic, however many wait. Topics exist here as long as a subscription names them, and
+//! no table has much more room than there are subscriptions.
+//!
+//! A subscription is known by its signal, whose number is where it stands here. That changes as others
+//! leave, so the number is looked at under the hub's lock alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::{Audience, Entry, Evicted, Key, KeyMap};
 use crate::sync::Signal;
+
+/// For how many subscriptions there may be room although there are fewer.
+const KEPT: usize = 8;
 
 /// What a subscription takes.
 #[derive(Debug)]
@@ -81,6 +88,7 @@ struct Waiter {
 
 #[derive(Debug)]
 struct Member {
+    /// Its number is this one's index.
     signal: Arc<Signal>,
     waits: bool,
     /// What woke it, or where it began to wait.
@@ -97,31 +105,46 @@ struct Topic {
     waiters: Vec<Waiter>,
 }
 
+/// The lists of those that wait.
+#[derive(Debug, Default)]
+struct Lists {
+    all: Vec<Waiter>,
+    everything: Vec<Waiter>,
+    topics: KeyMap<Topic>,
+}
+
+impl Lists {
+    fn get(&mut self, list: List) -> Option<&mut Vec<Waiter>> {
+        match list {
+            List::All => Some(&mut self.all),
+            List::Everything => Some(&mut self.everything),
+            List::Topic(key) => Some(&mut self.topics.get_mut(&key)?.waiters),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    members: Vec<Option<Member>>,
-    free: Vec<usize>,
-    waiting: Vec<Waiter>,
-    waiting_for_everything: Vec<Waiter>,
-    topics: KeyMap<Topic>,
+    members: Vec<Member>,
+    waiting: Lists,
     /// The newest evicted sequence of those that were for everyone.
     evicted_for_everyone: u64,
 }
 
 impl Roster {
     pub(super) fn len(&self) -> usize {
-        self.members.len() - self.free.len()
+        self.members.len()
     }
 
-    /// Adds a subscription and returns its number. `evicted`: the newest evicted sequence.
-    pub(super) fn join(&mut self, interest: &Interest, signal: Arc<Signal>, evicted: u64) -> usize {
+    /// Adds a subscription. `evicted`: the newest evicted sequence.
+    pub(super) fn join(&mut self, interest: &Interest, signal: Arc<Signal>, evicted: u64) {
         let mut places = vec![List::All];
         match interest {
             Interest::Everything => places.push(List::Everything),
             Interest::Topics(topics) => places.extend(topics.iter().map(|(k, _)| List::Topic(*k))),
         }
         for (key, _) in interest.topics() {
-            let topic = self.topics.entry(*key).or_insert_with(|| Topic {
+            let topic = self.waiting.topics.entry(*key).or_insert_with(|| Topic {
                 subscriptions: 0,
                 // Nobody took note so far: it may have been of this topic.
                 evicted,
@@ -129,7 +152,8 @@ impl Roster {
             });
             topic.subscriptions += 1;
         }
-        let member = Member {
+        signal.set_number(self.members.len());
+        self.members.push(Member {
             signal,
             waits: false,
             cursor: 0,
@@ -137,37 +161,58 @@ impl Roster {
                 .into_iter()
                 .map(|list| Place { list, position: 0 })
                 .collect(),
-        };
-        match self.free.pop() {
-            Some(index) => {
-                self.members[index] = Some(member);
-                index
-            }
-            None => {
-                self.members.push(Some(member));
-                self.members.len() - 1
-            }
-        }
+        });
     }
 
-    /// Takes a subscription out.
-    pub(super) fn leave(&mut self, index: usize) {
+    /// Takes a subscription out, and gives back the room that is far more than the others need.
+    pub(super) fn leave(&mut self, signal: &Signal) {
+        let index = signal.number();
         self.unlink(index);
-        let Some(member) = self.members.get_mut(index).and_then(Option::take) else {
-            return;
-        };
-        self.free.push(index);
+        let member = self.members.swap_remove(index);
+        self.move_in(index);
         for place in &member.places {
             let List::Topic(key) = place.list else {
                 continue;
             };
-            if let Some(topic) = self.topics.get_mut(&key) {
+            if let Some(topic) = self.waiting.topics.get_mut(&key) {
                 topic.subscriptions -= 1;
-                if topic.subscriptions == 0 {
-                    self.topics.remove(&key);
+                let left = topic.subscriptions;
+                let waiters = &mut topic.waiters;
+                trim(waiters.capacity(), left, |to| waiters.shrink_to(to));
+                if left == 0 {
+                    self.waiting.topics.remove(&key);
                 }
             }
         }
+        self.trim();
+    }
+
+    /// The last member was moved to this index, unless it has left itself.
+    fn move_in(&mut self, index: usize) {
+        let Some(moved) = self.members.get(index) else {
+            return;
+        };
+        moved.signal.set_number(index);
+        if !moved.waits {
+            return;
+        }
+        for place in &moved.places {
+            if let Some(list) = self.waiting.get(place.list) {
+                list[place.position].member = index;
+            }
+        }
+    }
+
+    /// Gives room back. How many wait now is not what counts: all may wait again in a moment.
+    fn trim(&mut self) {
+        let left = self.members.len();
+        let members = &mut self.members;
+        trim(members.capacity(), left, |to| members.shrink_to(to));
+        for list in [&mut self.waiting.all, &mut self.waiting.everything] {
+            trim(list.capacity(), left, |to| list.shrink_to(to));
+        }
+        let topics = &mut self.waiting.topics;
+        trim(topics.capacity(), topics.len(), |to| topics.shrink_to(to));
     }
 
     /// Takes note of what fell out of the log.
@@ -177,7 +222,7 @@ impl Roster {
                 self.evicted_for_everyone = entry.sequence;
             }
             for key in entry.audience.topics() {
-                if let Some(topic) = self.topics.get_mut(key) {
+                if let Some(topic) = self.waiting.topics.get_mut(key) {
                     topic.evicted = entry.sequence;
                 }
             }
@@ -191,27 +236,23 @@ impl Roster {
             Interest::Everything => evicted,
             Interest::Topics(topics) => topics
                 .iter()
-                .filter_map(|(key, _)| self.topics.get(key))
+                .filter_map(|(key, _)| self.waiting.topics.get(key))
                 .map(|topic| topic.evicted)
                 .fold(self.evicted_for_everyone, u64::max),
         }
     }
 
     /// A subscription that has read everything up to `cursor` begins to wait.
-    pub(super) fn wait(&mut self, index: usize, cursor: u64) {
-        let Some(member) = self.members.get_mut(index).and_then(Option::as_mut) else {
+    pub(super) fn wait(&mut self, signal: &Signal, cursor: u64) {
+        let index = signal.number();
+        let Some(member) = self.members.get_mut(index) else {
             return;
         };
         member.waits = true;
         member.cursor = cursor;
         for (at, place) in member.places.iter_mut().enumerate() {
-            let list = match place.list {
-                List::All => &mut self.waiting,
-                List::Everything => &mut self.waiting_for_everything,
-                List::Topic(key) => match self.topics.get_mut(&key) {
-                    Some(topic) => &mut topic.waiters,
-                    None => continue,
-                },
+            let Some(list) = self.waiting.get(place.list) else {
+                continue;
             };
             place.position = list.len();
             list.push(Waiter {
@@ -223,10 +264,11 @@ impl Roster {
 
     /// A subscription has done waiting: where it goes on. Nothing of its interest came before, so
     /// that is `next` unless it was woken.
-    pub(super) fn settle(&mut self, index: usize, next: u64) -> u64 {
+    pub(super) fn settle(&mut self, signal: &Signal, next: u64) -> u64 {
+        let index = signal.number();
         let waits = self.unlink(index);
         match self.members.get(index) {
-            Some(Some(member)) if !waits => member.cursor,
+            Some(member) if !waits => member.cursor,
             _ => next,
         }
     }
@@ -239,24 +281,26 @@ impl Roster {
         sequence: u64,
         woken: &mut VecDeque<Arc<Signal>>,
     ) {
-        if self.waiting.is_empty() {
+        if self.waiting.all.is_empty() {
             return;
         }
         match audience {
             Audience::Everyone => {
-                woken.reserve(self.waiting.len());
-                while let Some(waiter) = self.waiting.last() {
+                woken.reserve(self.waiting.all.len());
+                while let Some(waiter) = self.waiting.all.last() {
                     let member = waiter.member;
                     self.take(member, sequence, woken);
                 }
             }
             Audience::Topic(_) | Audience::Topics(_) => {
-                while let Some(waiter) = self.waiting_for_everything.last() {
+                while let Some(waiter) = self.waiting.everything.last() {
                     let member = waiter.member;
                     self.take(member, sequence, woken);
                 }
                 for key in audience.topics() {
-                    while let Some(waiter) = self.topics.get(key).and_then(|t| t.waiters.last()) {
+                    while let Some(waiter) =
+                        self.waiting.topics.get(key).and_then(|t| t.waiters.last())
+                    {
                         let member = waiter.member;
                         self.take(member, sequence, woken);
                     }
@@ -267,7 +311,7 @@ impl Roster {
 
     fn take(&mut self, index: usize, sequence: u64, woken: &mut VecDeque<Arc<Signal>>) {
         self.unlink(index);
-        if let Some(Some(member)) = self.members.get_mut(index) {
+        if let Some(member) = self.members.get_mut(index) {
             member.cursor = sequence;
             woken.push_back(Arc::clone(&member.signal));
         }
@@ -275,7 +319,7 @@ impl Roster {
 
     /// Takes a subscription out of the lists; returns whether it was in them.
     fn unlink(&mut self, index: usize) -> bool {
-        let Some(Some(member)) = self.members.get_mut(index) else {
+        let Some(member) = self.members.get_mut(index) else {
             return false;
         };
         if !member.waits {
@@ -285,18 +329,13 @@ impl Roster {
         let mut at = 0;
         while let Some(&Place { list, position }) = self.place(index, at) {
             at += 1;
-            let list = match list {
-                List::All => &mut self.waiting,
-                List::Everything => &mut self.waiting_for_everything,
-                List::Topic(key) => match self.topics.get_mut(&key) {
-                    Some(topic) => &mut topic.waiters,
-                    None => continue,
-                },
+            let Some(list) = self.waiting.get(list) else {
+                continue;
             };
             list.swap_remove(position);
             // The last one stands here now, unless it was the last one itself.
             if let Some(&Waiter { member, place }) = list.get(position) {
-                if let Some(Some(moved)) = self.members.get_mut(member) {
+                if let Some(moved) = self.members.get_mut(member) {
                     moved.places[place].position = position;
                 }
             }
@@ -305,6 +344,15 @@ impl Roster {
     }
 
     fn place(&self, member: usize, at: usize) -> Option<&Place> {
-        self.members.get(member)?.as_ref()?.places.get(at)
+        self.members.get(member)?.places.get(at)
+    }
+}
+
+/// Has a table with room for `capacity` shrink, if that is far more than the `needed`: to as much as
+/// lets it grow a while, so that coming and going costs little.
+pub(super) fn trim(capacity: usize, needed: usize, shrink_to: impl FnOnce(usize)) {
+    let needed = needed.max(KEPT);
+    if capacity / 4 > needed {
+        shrink_to(2 * needed);
     }
 }

@@ -14,7 +14,7 @@ use super::builder::IdPolicy;
 use super::frame::Frame;
 use super::history::History;
 use super::log::{Audience, Entry, Evicted, Key, Limits, Log};
-use super::roster::{Interest, Roster};
+use super::roster::{self, Interest, Roster};
 use crate::sync::{Signal, ignore_poison};
 
 /// How many digits the epoch and the sequence of an id have each.
@@ -233,6 +233,14 @@ impl State {
         let evicted = self.log.expire(now);
         self.roster.note(&evicted);
         evicted
+    }
+
+    /// Takes a subscription out, and gives the room back that nobody needs any more.
+    pub(super) fn leave(&mut self, signal: &Signal) {
+        self.roster.leave(signal);
+        let woken = &mut self.woken;
+        let needed = self.roster.len().max(woken.len());
+        roster::trim(woken.capacity(), needed, |to| woken.shrink_to(to));
     }
 
     /// The newest evicted sequence.

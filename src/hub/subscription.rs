@@ -48,8 +48,7 @@ pub(super) type Filter = Box<dyn FnMut(&Frame) -> bool + Send>;
 #[must_use = "dropping the subscription ends it"]
 pub struct Subscription {
     shared: Arc<Shared>,
-    /// Its number in the roster.
-    member: usize,
+    /// What it waits for; the roster knows it by this.
     pub(super) signal: Arc<Signal>,
     interest: Interest,
     filter: Option<Filter>,
@@ -115,7 +114,7 @@ impl Subscription {
         }
         let expired = state.expire(now);
         let evicted = state.evicted();
-        let member = state
+        state
             .roster
             .join(&start.interest, Arc::clone(&signal), evicted);
         let next = state.log.next();
@@ -139,7 +138,6 @@ impl Subscription {
         // From here on, dropping it gives its place back.
         let mut this = Subscription {
             shared,
-            member,
             signal,
             interest: start.interest,
             filter: start.filter,
@@ -410,7 +408,7 @@ impl Subscription {
         if self.waits {
             self.waits = false;
             let next = state.log.next();
-            self.cursor = state.roster.settle(self.member, next);
+            self.cursor = state.roster.settle(&self.signal, next);
         }
         let expired = state.expire(now);
         let mut left = room;
@@ -436,7 +434,7 @@ impl Subscription {
             Read::CaughtUp if state.closed => Err(RecvError::Closed),
             Read::CaughtUp => {
                 if wait {
-                    state.roster.wait(self.member, self.cursor);
+                    state.roster.wait(&self.signal, self.cursor);
                     self.waits = true;
                 }
                 Ok(Refill::CaughtUp)
@@ -484,7 +482,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.lock().roster.leave(self.member);
+        self.shared.lock().leave(&self.signal);
     }
 }
 

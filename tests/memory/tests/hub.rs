@@ -317,21 +317,54 @@ fn a_room_is_small_while_its_log_is_empty() {
     drop(hub);
 }
 
+/// Subscriptions that wait, each for a topic of its own and for one that all have.
+fn with_topics_of_their_own(hub: &Hub, names: &HashSet<String>) -> Vec<Subscription> {
+    let subscribe = |name: &String| hub.subscribe().with_topics([name, "all"]).start().unwrap();
+    let mut all: Vec<_> = names.iter().map(subscribe).collect();
+    all.iter_mut().for_each(begin_to_wait);
+    all
+}
+
 #[test]
-#[ignore = "the lists of subscriptions stay as long as they ever were"]
 fn what_many_subscriptions_took_is_given_back_when_they_leave() {
     let hub = Hub::builder().with_max_events(16).build();
     live_through(&hub, 1000);
     let names: HashSet<String> = (0..SUBSCRIPTIONS).map(|n| format!("own {n}")).collect();
-    let (more, ()) = held(|| {
-        let mut all: Vec<_> = names
-            .iter()
-            .map(|name| hub.subscribe().with_topics([name]).start().unwrap())
-            .collect();
-        all.iter_mut().for_each(begin_to_wait);
-    });
+    let (more, ()) = held(|| drop(with_topics_of_their_own(&hub, &names)));
     println!("{more} bytes kept after {SUBSCRIPTIONS} subscriptions have left");
     assert!(more <= 16 * KIB, "{more} bytes kept");
+    // Nor is there still room for all that an event had to wake.
+    let (more, ()) = held(|| {
+        let all = with_topics_of_their_own(&hub, &names);
+        hub.publish(&Event::new("x")).unwrap();
+        drop(all);
+    });
+    assert!(more <= 16 * KIB, "{more} bytes kept after an event");
+}
+
+#[test]
+fn what_many_subscriptions_took_is_given_back_while_some_stay() {
+    let hub = Hub::builder().with_max_events(16).build();
+    live_through(&hub, 1000);
+    let names: HashSet<String> = (0..SUBSCRIPTIONS).map(|n| format!("own {n}")).collect();
+    let (bytes, mut some) = held(|| {
+        let all = with_topics_of_their_own(&hub, &names);
+        let mut number = 0;
+        let mut some = Vec::with_capacity(SUBSCRIPTIONS / 100);
+        some.extend(all.into_iter().filter(|_| {
+            number += 1;
+            number % 100 == 0
+        }));
+        some
+    });
+    let each = bytes / some.len() as isize;
+    println!("{each} bytes for each of {} that stay", some.len());
+    assert!(each < 2 * KIB, "{each} bytes each");
+    // They are in the lists still.
+    hub.publish_to(["all"], &Event::new("x")).unwrap();
+    for subscription in &mut some {
+        assert_eq!(drain(subscription), 1);
+    }
 }
 
 #[test]
