@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use self::heartbeat::Heartbeat;
 
 use crate::event::Event;
-use crate::sync::{Signal, ignore_poison};
+use crate::sync::{Signal, ignore_poison, wait_until};
 use crate::writer::{DataWriter, Frame, Framing, Writer};
 
 /// How many frame buffers an emitter keeps for the threads that use it at once.
@@ -457,27 +457,7 @@ impl Control {
     /// Waits until it is so, at most for `timeout`; returns whether it is.
     fn wait_for(&self, timeout: Option<Duration>, is_so: fn(&State) -> bool) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut state = self.lock();
-        while !is_so(&state) {
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return false;
-            }
-            state = self.wait(state, deadline.map(|deadline| deadline - now));
-        }
-        true
-    }
-
-    /// Waits for a change, or for as long as `timeout`.
-    fn wait<'s>(
-        &self,
-        state: MutexGuard<'s, State>,
-        timeout: Option<Duration>,
-    ) -> MutexGuard<'s, State> {
-        match timeout {
-            None => ignore_poison(self.changed.wait(state)),
-            Some(timeout) => ignore_poison(self.changed.wait_timeout(state, timeout)).0,
-        }
+        is_so(&wait_until(&self.changed, self.lock(), deadline, is_so))
     }
 
     fn close(&self) {

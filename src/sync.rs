@@ -1,13 +1,36 @@
-//! Locks that ignore poison (what they guard stays consistent when a user's code panics), and a
-//! flag to wait for.
+//! Locks and waits that ignore poison (what is guarded stays consistent when a user's code panics), and
+//! a flag to wait for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The guard, whether or not another thread panicked while it held the lock.
 pub(crate) fn ignore_poison<G>(result: Result<G, PoisonError<G>>) -> G {
     result.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until what is guarded `is_so`, at most until the deadline; `None` waits without a limit. Does
+/// not wait where it is so already.
+pub(crate) fn wait_until<'a, T>(
+    changed: &Condvar,
+    mut guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+    is_so: impl Fn(&T) -> bool,
+) -> MutexGuard<'a, T> {
+    while !is_so(&guard) {
+        guard = match deadline {
+            None => ignore_poison(changed.wait(guard)),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                ignore_poison(changed.wait_timeout(guard, left)).0
+            }
+        };
+    }
+    guard
 }
 
 /// A flag that one thread waits for and any other raises. What it stands for is to be looked at
@@ -71,18 +94,7 @@ impl Signal {
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
         let mut flags = ignore_poison(self.flags.lock());
         flags.awaited = true;
-        while !flags.raised {
-            flags = match deadline {
-                None => ignore_poison(self.changed.wait(flags)),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        break;
-                    }
-                    ignore_poison(self.changed.wait_timeout(flags, left)).0
-                }
-            };
-        }
+        flags = wait_until(&self.changed, flags, deadline, |flags| flags.raised);
         let Flags { raised, task, .. } = std::mem::take(&mut *flags);
         Waited { raised, task }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::Error;
-use crate::sync::ignore_poison;
+use crate::sync::{ignore_poison, wait_until};
 
 pub(super) type Hook = Box<dyn FnOnce() + Send>;
 
@@ -246,18 +246,8 @@ impl Control {
     /// Waits until it is closed, at most for `timeout`.
     pub(super) fn wait_closed(&self, timeout: Duration) {
         let deadline = Instant::now().checked_add(timeout);
-        let mut shared = self.lock();
-        while !self.is_closed() {
-            let Some(deadline) = deadline else {
-                shared = ignore_poison(self.changed.wait(shared));
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            shared = ignore_poison(self.changed.wait_timeout(shared, left)).0;
-        }
+        let is_closed = |_: &Shared| self.is_closed();
+        drop(wait_until(&self.changed, self.lock(), deadline, is_closed));
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

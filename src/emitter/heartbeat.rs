@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{Control, FinishIfClosed, Stream};
+use crate::sync::ignore_poison;
 use crate::writer::Frame;
 
 /// A heartbeat thread formats three bytes and writes them; the rest is for the inner writer.
@@ -106,7 +107,8 @@ impl<W: Write> Pulse<W> {
         while !state.closed && !self.stopped.load(Ordering::Relaxed) {
             let idle = state.last_write.elapsed();
             if idle < self.every {
-                state = self.control.wait(state, Some(self.every - idle));
+                let changed = &self.control.changed;
+                state = ignore_poison(changed.wait_timeout(state, self.every - idle)).0;
                 continue;
             }
             drop(state);
