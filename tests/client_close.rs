@@ -3,6 +3,7 @@
 
 mod util;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -71,6 +72,7 @@ closes! {
     between_two_calls: between;
     while_listeners_run: listening;
     when_it_is_dropped: dropped;
+    while_other_hooks_panic: panicking;
 }
 
 fn source<C: Connect>(
@@ -286,4 +288,32 @@ fn dropped<C: Connect>(connect: impl FnOnce(&ScriptServer) -> C) {
     // Neither a closer nor a hook keeps the connection open.
     server.finish();
     assert!(matches!(closer.state(), State::Closed(Ending::Closer)));
+}
+
+/// A connector whose hook comes between two that panic.
+struct PanicsOnClose<C>(C);
+
+impl<C: Connect> Connect for PanicsOnClose<C> {
+    type Body = C::Body;
+
+    fn connect(&mut self, request: &Request<'_>) -> std::io::Result<Response<C::Body>> {
+        request.on_close(|| panic!("the first hook was told to panic"));
+        let response = self.0.connect(request);
+        request.on_close(|| panic!("the last hook was told to panic"));
+        response
+    }
+}
+
+fn panicking<C: Connect>(connect: impl FnOnce(&ScriptServer) -> C) {
+    let mut server = ScriptServer::start([plain(A).hold()]);
+    let mut source = source(&server, |server| PanicsOnClose(connect(server)));
+    assert_eq!(source.next_event().unwrap().unwrap().data, "a");
+    let closer = source.closer();
+    let panic = catch_unwind(AssertUnwindSafe(|| closer.close())).unwrap_err();
+    // The hook in between has ended the connection, and who closes is told of the first panic.
+    server.finish();
+    let message = panic.downcast_ref::<&str>();
+    assert_eq!(message, Some(&"the first hook was told to panic"));
+    closer.close();
+    assert!(source.next_event().unwrap().is_none());
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -53,9 +54,15 @@ impl Closer {
     /// Blocks no longer than those hooks do, and only the first call does anything. A name look-up
     /// or a TCP connect that the HTTP library cannot be kept from finishing is waited for by
     /// `next_event`, not by this.
+    ///
+    /// A hook that panics keeps none of the others from running: the first panic goes on after them.
     pub fn close(&self) {
-        for hook in self.control.close(Ending::Closer) {
-            hook();
+        let hooks = self.control.close(Ending::Closer).into_iter();
+        // Nothing of the client's is left half done by one that unwinds: hooks run under no lock.
+        let run = |hook: Hook| panic::catch_unwind(AssertUnwindSafe(hook)).err();
+        let panics: Vec<_> = hooks.filter_map(run).collect();
+        if let Some(first) = panics.into_iter().next() {
+            panic::resume_unwind(first);
         }
     }
 
