@@ -33,7 +33,9 @@ pub enum Ended {
     /// The hub was closed and everything is sent; or the emitter was closed, be it by a write of
     /// another handle that failed.
     Closed,
-    /// The client is gone: what a write or a flush failed with. The emitter is closed.
+    /// The client is gone: what a write or a flush failed with. The emitter is closed. The events that
+    /// were gathered for that write are lost for this subscription; the client gets them when it
+    /// comes back with its last event ID, in a new one.
     Gone(io::Error),
     /// The client was so slow that events were evicted before they were sent.
     #[non_exhaustive]

@@ -113,8 +113,9 @@ impl Subscribe {
     }
 
     /// Sets a filter: events that it refuses are passed over. It runs on the subscriber's thread,
-    /// under no lock, and may use the hub. Prefer topics where they do: a filter is asked for each
-    /// event, and woken for it. Default: none.
+    /// under no lock, and may use the hub. A closure that owns a [`Hub`](super::Hub) is a handle like
+    /// any other: it keeps the hub open for as long as the subscription lives. Prefer topics where they
+    /// do: a filter is asked for each event, and woken for it. Default: none.
     ///
     /// ```
     /// use sse_io::{Event, Hub};
