@@ -310,7 +310,7 @@ impl Parser {
         if self.look_ahead(input, start, comments) {
             return Step::Event;
         }
-        if !comments && !self.block.begun {
+        if !comments && !self.block.begun && !self.grown {
             start = self.pass_idle(input, start);
         }
         let block_start = start;
@@ -366,7 +366,8 @@ impl Parser {
         step
     }
 
-    /// Moves over the comments between two blocks, where they mean nothing.
+    /// Moves over the comments between two blocks, where they mean nothing (but to who has memory to
+    /// give back).
     #[inline]
     fn pass_idle(&mut self, input: &[u8], start: usize) -> usize {
         if input.get(start) != Some(&b':') {
