@@ -98,8 +98,8 @@ pub(crate) fn find(bytes: &[u8]) -> Option<usize> {
     Breaks::of(bytes).next(bytes)
 }
 
-/// Whether a text may hold a break or a NUL; false is certain. Of what else that lets through, text
-/// holds only tabs.
+/// Whether a text may hold a break or a NUL; false is certain. True is also for the other control
+/// characters up to CR, of which text holds only tabs.
 ///
 /// To ask this first is cheaper than to look for where the break is, which is seldom there.
 #[inline]
@@ -142,8 +142,8 @@ fn is_break(byte: u8) -> bool {
     (byte == LF) | (byte == CR)
 }
 
-/// Whether a block may hold a break: whether its least byte is no greater than a CR. Of what else
-/// that lets through, text holds only tabs.
+/// Whether a block may hold a break: whether its least byte is no greater than a CR. See
+/// [`may_hold_break`].
 #[inline(always)]
 fn may_break(block: &[u8; BLOCK]) -> bool {
     least_of(block, [u8::MAX; 16])
