@@ -61,7 +61,7 @@ const DEFAULT_MAX_EVENT_SIZE: usize = 16 << 20;
 pub struct Parser {
     max_event_size: usize,
 
-    /// The last byte was a CR: an LF that comes now belongs to it.
+    /// The last byte was a CR: an LF that comes now belongs to it. Not kept up between two blocks.
     after_cr: bool,
     /// The line breaks found in the input and not yet used.
     breaks: Breaks,
@@ -283,7 +283,7 @@ impl Parser {
         self.rest == (input.as_ptr() as usize, input.len())
     }
 
-    /// A step when nothing that was found is left.
+    /// A step that does not begin with a block found earlier.
     #[inline(never)]
     pub(crate) fn advance(&mut self, input: &[u8], comments: bool) -> Step {
         if self.block.complete {
@@ -313,7 +313,6 @@ impl Parser {
         if !comments && !self.block.begun && !self.grown {
             start = self.pass_idle(input, start);
         }
-        let block_start = start;
         let mut after_cr = self.after_cr;
         let step = loop {
             let from = start;
@@ -333,7 +332,7 @@ impl Parser {
                 if cr || !after_cr {
                     after_cr = cr;
                     if self.block.begun && self.end_block() {
-                        self.foresee(start - block_start);
+                        self.foresee();
                         break Step::Event;
                     }
                     if self.grown && !self.block.begun {
@@ -582,5 +581,26 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn only_short_plain_events_are_worth_looking_ahead() {
+        const CHUNK: usize = 16 << 10;
+        let short = "id: 1\ndata: x\n\n".repeat(10_000);
+        let (scanned, copied) = work(short.as_bytes(), CHUNK, false);
+        assert!(scanned <= 5 * short.len() / 2, "{scanned}");
+        let all = 19 * short.len() / 20..=11 * short.len() / 10;
+        assert!(all.contains(&copied), "{copied} of {}", short.len());
+
+        let long = format!("data: {}\n\n", "x".repeat(5_000)).repeat(200);
+        let (scanned, copied) = work(long.as_bytes(), CHUNK, false);
+        assert!(scanned <= 11 * long.len() / 10, "{scanned}");
+        // The events that the end of a chunk tears.
+        assert!(copied <= 2 * long.len() / 5, "{copied} of {}", long.len());
+
+        let lines = "id: 1\ndata: a\ndata: b\n\n".repeat(10_000);
+        let (scanned, copied) = work(lines.as_bytes(), CHUNK, false);
+        assert!(scanned <= 5 * lines.len(), "{scanned} of {}", lines.len());
+        assert!(copied <= 2 * lines.len(), "{copied} of {}", lines.len());
     }
 }

@@ -38,8 +38,7 @@ use crate::parser::{EventTooLarge, Item, Parser, Step};
 pub struct Reader<R> {
     inner: R,
     parser: Parser,
-    /// The bytes of the last events that are still in the inner buffer, because the last one is lent
-    /// from there or because others behind it were found already.
+    /// The bytes of the last event, still in the inner buffer because it is lent from there.
     lent: usize,
     /// An event or comment that could not be given out: the inner reader failed in between.
     pending: Option<Step>,
@@ -119,7 +118,7 @@ impl<R: BufRead> Reader<R> {
     #[inline(always)]
     pub fn read_event(&mut self) -> io::Result<Option<Event<'_>>> {
         if let Some(plain) = self.parser.next_found(false) {
-            self.lent += self.parser.consumed();
+            self.inner.consume(self.parser.consumed());
             return Ok(Some(self.parser.plain_event(plain)));
         }
         let step = self.step(false)?;
@@ -214,7 +213,7 @@ impl<R: BufRead> Reader<R> {
         self.truncated
     }
 
-    /// The inner reader. The bytes of the last events may still be in its buffer.
+    /// The inner reader. The bytes of the last event may still be in its buffer.
     pub fn get_ref(&self) -> &R {
         &self.inner
     }
@@ -268,7 +267,7 @@ impl<R: BufRead> Reader<R> {
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
     fn step(&mut self, comments: bool) -> io::Result<Step> {
         if self.parser.next_found(comments).is_some() {
-            self.lent += self.parser.consumed();
+            self.inner.consume(self.parser.consumed());
             return Ok(Step::Event);
         }
         let pending = self.pending.take();

@@ -22,7 +22,8 @@ const PLAIN: &[&str] = &[
     "data: z#id: 9#event: last#",
     ": a comment inside#data: x#",
     "data: x#: a comment behind#",
-    "id#data: resets the id#",
+    "id:#data: resets the id#",
+    "id: #data: so does this#",
 ];
 
 /// Blocks and beginnings that are not, or that mean something to what comes behind them.
@@ -35,6 +36,9 @@ const ODD: &[&str] = &[
     "event: only a name#",
     "id: only an id#",
     "event#data: x#",
+    "event:#data: x#",
+    "event: #data: x#",
+    "id#data: x#",
     "event: a#event: b#data: x#",
     "id: a#id: b#data: x#",
     "id: a\0b#data: x#",

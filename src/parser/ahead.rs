@@ -22,13 +22,20 @@ const _: () = assert!(WINDOW <= u16::MAX as usize);
 /// How many blocks are noted at a time.
 const BLOCKS: usize = 128;
 
-/// A longer event is better off lent straight from the input, and so are those that follow it.
+/// Longer events are better off lent straight from the input.
 const SHORT: usize = 1 << 10;
 
 /// Less input than this is not worth the trouble, nor is less than so many events take.
 const WORTHWHILE: (usize, usize) = (512, 4);
 
+/// Ids up to this length are kept without an allocation once the first window is there.
+const SHORT_ID: usize = 64;
+
 /// What was found, and the window that it was found in.
+///
+/// The blocks found are dropped when they are all given out, and when the input or what is wanted of
+/// it changes ([`Parser::drop_found`]); the window, when the input changes ([`Parser::drop_window`])
+/// or has been used up to its end.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// The window: some of the input, as far as it is valid.
@@ -45,7 +52,7 @@ pub(super) struct Ahead {
     comments: bool,
     /// The last event ID, while it is that of a block given out.
     id: Span,
-    /// How much of this input an event took that was not found ahead; 0 when there was none.
+    /// How large the events of this input are; 0 when none was seen.
     event: usize,
 }
 
@@ -60,8 +67,8 @@ pub(crate) struct Plain {
     whole: Span,
 }
 
-/// From here to there in the window, of which two bytes can count all. A value has the name of its field in front, so that none ends
-/// at 0: that stands for a field that is missing.
+/// A range of the window. None ends at 0, since the name of the field stands in front of a value:
+/// that is for a field that is missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     from: u16,
@@ -94,6 +101,14 @@ impl Span {
     }
 }
 
+impl Plain {
+    /// How much of the input the block takes.
+    #[inline(always)]
+    fn len(self) -> usize {
+        usize::from(self.whole.end - self.whole.from)
+    }
+}
+
 impl Parser {
     /// Takes the next of the blocks found.
     #[inline(always)]
@@ -106,7 +121,7 @@ impl Parser {
         if !plain.id.is_missing() {
             self.ahead.id = plain.id;
         }
-        let length = usize::from(plain.whole.end - plain.whole.from);
+        let length = plain.len();
         self.rest.0 += length;
         self.rest.1 -= length;
         self.consumed = length;
@@ -139,9 +154,11 @@ impl Parser {
         }
         self.find_ahead(input, start, comments);
         self.stop(input, start);
-        let taken = self.next_found(comments).is_some();
-        self.consumed += start;
-        taken
+        let Some(plain) = self.next_found(comments) else {
+            return false;
+        };
+        self.consumed = start + plain.len();
+        true
     }
 
     #[inline(never)]
@@ -149,21 +166,28 @@ impl Parser {
         self.ahead.comments = comments;
         let at = self.ahead.position(input.len() - start);
         let end = at.map_or(End::Window, |at| self.ahead.walk(at));
+        // A block that only goes on behind the window: it may fit if the window starts with it.
         if end == End::Window && self.ahead.found.is_empty() && at != Some(0) {
             self.settle_id();
+            for id in [&mut self.id, &mut self.last_event_id] {
+                id.reserve(SHORT_ID.saturating_sub(id.len()));
+            }
             self.ahead.fill(input, start);
             self.ahead.walk(0);
         }
+        self.ahead.measure();
     }
 
-    /// Notes how much of the input an event took that was not found ahead.
+    /// Notes how large an event is that was not found ahead.
     #[inline]
-    pub(super) fn foresee(&mut self, event: usize) {
-        self.ahead.event = event;
+    pub(super) fn foresee(&mut self) {
+        self.ahead.event = self.block.size;
     }
 
-    /// Forgets the blocks found; false when there were none. The input is at the start of a block now:
-    /// whether an LF there is half of a CRLF or a blank line makes no difference.
+    /// Forgets the blocks found; false when there were none.
+    ///
+    /// If some were given out, the input is at the start of a block, where it makes no difference
+    /// whether an LF is half of a CRLF or a blank line: `after_cr` need not be right.
     #[inline]
     pub(super) fn drop_found(&mut self) -> bool {
         let any = !self.ahead.found.is_empty();
@@ -232,15 +256,17 @@ impl Ahead {
     /// Has the window start there in the input.
     fn fill(&mut self, input: &[u8], from: usize) {
         let mut end = input.len().min(from + WINDOW);
-        // Not in the middle of a character.
-        while input.get(end).is_some_and(|&byte| byte as i8 <= -0x41) && end > from {
-            end -= 1;
+        // Not in the middle of a character, of which at most three bytes are none that starts it.
+        for _ in 0..3 {
+            let inside = input.get(end).is_some_and(|&byte| byte as i8 <= -0x41);
+            end -= usize::from(inside && end > from);
         }
         let ahead = &input[from..end];
         let valid = std::str::from_utf8(ahead).unwrap_or_else(|error| {
             std::str::from_utf8(&ahead[..error.valid_up_to()]).unwrap_or_default()
         });
         self.text.clear();
+        self.text.reserve_exact(WINDOW);
         self.text.push_str(valid);
         self.origin = input.len() - from;
         self.nul = None;
@@ -257,18 +283,26 @@ impl Ahead {
             comments: self.comments,
             nul: &mut self.nul,
         };
-        self.found.resize(BLOCKS, Plain::default());
-        let mut count = 0;
-        let mut end = End::Enough;
-        for block in &mut self.found {
-            if let Err(why) = walk.block(block) {
-                end = why;
+        self.found.reserve_exact(BLOCKS);
+        while self.found.len() < BLOCKS {
+            self.found.push(Plain::default());
+            let Some(block) = self.found.last_mut() else {
                 break;
+            };
+            if let Err(end) = walk.block(block) {
+                self.found.pop();
+                return end;
             }
-            count += 1;
         }
-        self.found.truncate(count);
-        end
+        End::Enough
+    }
+
+    /// Notes how large the events found are, on average.
+    fn measure(&mut self) {
+        if let (Some(first), Some(last)) = (self.found.first(), self.found.last()) {
+            let size = usize::from(last.whole.end - first.whole.from);
+            self.event = size / self.found.len();
+        }
     }
 }
 
@@ -346,12 +380,14 @@ impl Walk<'_> {
     }
 
     fn has_nul(&mut self) -> bool {
-        let least = || {
-            self.text
+        *self.nul.get_or_insert_with(|| {
+            count::scanned(self.text.len());
+            let least = self
+                .text
                 .iter()
-                .fold(u8::MAX, |least, &byte| least.min(byte))
-        };
-        *self.nul.get_or_insert_with(|| least() == 0)
+                .fold(u8::MAX, |least, &byte| least.min(byte));
+            least == 0
+        })
     }
 }
 
