@@ -603,4 +603,21 @@ mod tests {
         assert!(scanned <= 5 * lines.len(), "{scanned} of {}", lines.len());
         assert!(copied <= 2 * lines.len(), "{copied} of {}", lines.len());
     }
+
+    #[test]
+    fn calls_for_events_and_for_items_in_turns_cost_no_more() {
+        let stream = "id: 1\ndata: x\n\n".repeat(1_000);
+        let mut parser = Parser::new();
+        let mut rest = stream.as_bytes();
+        let mut events = 0;
+        count::take();
+        while parser.step(rest, events % 2 == 0) == Step::Event {
+            rest = &rest[parser.consumed()..];
+            events += 1;
+        }
+        assert_eq!(events, 1_000);
+        let (scanned, copied) = count::take();
+        assert!(scanned <= 5 * stream.len() / 2 + 3 * (8 << 10), "{scanned}");
+        assert!(copied <= 11 * stream.len() / 10, "{copied}");
+    }
 }

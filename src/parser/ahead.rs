@@ -48,7 +48,7 @@ pub(super) struct Ahead {
     given: usize,
     /// There is a NUL in the window, once that is known: an id with one does not count.
     nul: Option<bool>,
-    /// Comments were wanted, so that no block with one was plain.
+    /// Comments of this input were wanted, so that no block with one is plain.
     comments: bool,
     /// The last event ID, while it is that of a block given out.
     id: Span,
@@ -114,7 +114,7 @@ impl Parser {
     #[inline(always)]
     pub(crate) fn next_found(&mut self, comments: bool) -> Option<Plain> {
         let &plain = self.ahead.found.get(self.ahead.given)?;
-        if self.ahead.comments != comments {
+        if comments && !self.ahead.comments {
             return None;
         }
         self.ahead.given += 1;
@@ -163,7 +163,7 @@ impl Parser {
 
     #[inline(never)]
     fn find_ahead(&mut self, input: &[u8], start: usize, comments: bool) {
-        self.ahead.comments = comments;
+        self.ahead.comments |= comments;
         let at = self.ahead.position(input.len() - start);
         let end = at.map_or(End::Window, |at| self.ahead.walk(at));
         // A block that only goes on behind the window: it may fit if the window starts with it.
@@ -206,6 +206,7 @@ impl Parser {
             self.settle_id();
             self.ahead.text.clear();
             self.ahead.origin = 0;
+            self.ahead.comments = false;
         }
     }
 
