@@ -1,4 +1,5 @@
-//! Finds the next CR or LF, fast; nothing else.
+//! Finds CR and LF, fast: the next one, all of them, whether there is any, and the first line that
+//! neither is blank nor begins with a colon.
 //!
 //! The bytes are looked at in blocks of 64. A block without a break costs one vectorised test; a
 //! block with breaks is turned into a bit mask once, and the mask is kept as a cursor, so that the
@@ -41,6 +42,27 @@ impl Breaks {
         let at = self.peek(bytes)?;
         self.hits &= self.hits.wrapping_sub(1);
         Some(at)
+    }
+
+    /// A cursor that starts there in a buffer of which all breaks are known, by [`find_all`].
+    #[inline]
+    pub(crate) fn known(breaks: &[u64], bytes: &[u8], at: usize) -> Self {
+        let (number, first) = (at / BLOCK, at % BLOCK);
+        Breaks {
+            hits: breaks.get(number).unwrap_or(&0) & (u64::MAX << first),
+            base: bytes.len() - BLOCK * number,
+        }
+    }
+
+    /// Like [`next`](Breaks::next), where all breaks are known.
+    #[inline(always)]
+    pub(crate) fn next_known(&mut self, breaks: &[u64], bytes: &[u8]) -> Option<usize> {
+        while self.hits == 0 {
+            let number = (bytes.len() - self.base) / BLOCK + 1;
+            self.hits = *breaks.get(number)?;
+            self.base -= BLOCK;
+        }
+        self.next(bytes)
     }
 
     /// The offset of the next break, without moving past it.
@@ -91,6 +113,20 @@ fn search_tail(bytes: &[u8], rest: &[u8]) -> (u64, usize) {
         mask(&padded(rest), is_break)
     };
     (hits, rest.len())
+}
+
+/// All breaks of a text: a bit for each byte, 64 to a number.
+///
+/// Where lines are short, this is cheaper than to search for one break after the other.
+pub(crate) fn find_all(text: &[u8], breaks: &mut Vec<u64>) {
+    let mut rest = text;
+    breaks.reserve_exact(text.len() / BLOCK + 1);
+    while let Some((block, after)) = rest.split_first_chunk() {
+        breaks.push(mask(block, is_break));
+        rest = after;
+    }
+    breaks.push(mask(&padded(rest), is_break));
+    count::scanned(text.len());
 }
 
 /// The offset of the first CR or LF.
@@ -318,6 +354,26 @@ mod tests {
                 *byte = b"\r\nx:"[(seed >> 30) as usize];
             }
             assert_eq!(all(&bytes), expected(&bytes), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn known_breaks_are_found_from_any_offset() {
+        let mut seed = 3u32;
+        for length in (0..300).chain([4096]) {
+            let mut bytes = vec![0; length];
+            for byte in &mut bytes {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = b"\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[(seed >> 27) as usize];
+            }
+            let mut known = Vec::new();
+            find_all(&bytes, &mut known);
+            for at in 0..=length {
+                let mut breaks = Breaks::known(&known, &bytes, at);
+                let found = std::iter::from_fn(|| breaks.next_known(&known, &bytes));
+                let expected = expected(&bytes).into_iter().filter(|&found| found >= at);
+                assert!(found.eq(expected), "from {at} of {length}");
+            }
         }
     }
 

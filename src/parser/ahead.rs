@@ -28,6 +28,9 @@ const SHORT: usize = 1 << 10;
 /// Less input than this is not worth the trouble, nor is less than so many events take.
 const WORTHWHILE: (usize, usize) = (512, 4);
 
+/// Where blocks are no longer than this, nearly every 64 bytes hold a line break.
+const DENSE: usize = 128;
+
 /// Ids up to this length are kept without an allocation once the first window is there.
 const SHORT_ID: usize = 64;
 
@@ -40,6 +43,9 @@ const SHORT_ID: usize = 64;
 pub(super) struct Ahead {
     /// The window: some of the input, as far as it is valid.
     text: String,
+    /// All its line breaks, if those before were dense.
+    breaks: Vec<u64>,
+    dense: bool,
     /// How far from the end of the input the window starts, which stays the same while the front of
     /// the input is used up.
     origin: usize,
@@ -269,6 +275,10 @@ impl Ahead {
         self.text.clear();
         self.text.reserve_exact(WINDOW);
         self.text.push_str(valid);
+        self.breaks.clear();
+        if self.dense {
+            scan::find_all(valid.as_bytes(), &mut self.breaks);
+        }
         self.origin = input.len() - from;
         self.nul = None;
         count::copied(valid.len());
@@ -279,11 +289,13 @@ impl Ahead {
     fn walk(&mut self, at: usize) -> End {
         let mut walk = Walk {
             text: self.text.as_bytes(),
-            breaks: Breaks::of(&self.text.as_bytes()[at..]),
+            known: &self.breaks,
+            breaks: Breaks::default(),
             at,
             comments: self.comments,
             nul: &mut self.nul,
         };
+        walk.go_on_at(at);
         self.found.reserve_exact(BLOCKS);
         while self.found.len() < BLOCKS {
             self.found.push(Plain::default());
@@ -303,6 +315,7 @@ impl Ahead {
         if let (Some(first), Some(last)) = (self.found.first(), self.found.last()) {
             let size = usize::from(last.whole.end - first.whole.from);
             self.event = size / self.found.len();
+            self.dense = self.event <= DENSE;
         }
     }
 }
@@ -318,6 +331,8 @@ enum End {
 /// A walk through the window, block by block.
 struct Walk<'w> {
     text: &'w [u8],
+    /// All breaks, or none when they are to be searched for.
+    known: &'w [u64],
     breaks: Breaks,
     /// Where the next line starts.
     at: usize,
@@ -332,7 +347,7 @@ impl Walk<'_> {
         let start = self.at;
         self.pass_idle();
         loop {
-            let end = self.breaks.next(self.text).ok_or(End::Window)?;
+            let end = self.next_break().ok_or(End::Window)?;
             let line = self.at;
             self.at = end + 1;
             if line == end {
@@ -371,12 +386,27 @@ impl Walk<'_> {
     #[inline(always)]
     fn pass_idle(&mut self) {
         while let Some(&(CR | LF)) = self.text.get(self.at) {
-            self.breaks.next(self.text);
+            self.next_break();
             self.at += 1;
         }
         if self.text.get(self.at) == Some(&b':') && !self.comments {
-            self.at += scan::idle(&self.text[self.at..]);
-            self.breaks = Breaks::of(&self.text[self.at..]);
+            self.go_on_at(self.at + scan::idle(&self.text[self.at..]));
+        }
+    }
+
+    fn go_on_at(&mut self, at: usize) {
+        self.at = at;
+        self.breaks = match self.known {
+            [] => Breaks::of(&self.text[at..]),
+            known => Breaks::known(known, self.text, at),
+        };
+    }
+
+    #[inline(always)]
+    fn next_break(&mut self) -> Option<usize> {
+        match self.known {
+            [] => self.breaks.next(self.text),
+            known => self.breaks.next_known(known, self.text),
         }
     }
 
