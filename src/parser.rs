@@ -24,6 +24,7 @@ use block::{Block, Extensions, Place};
 use field::Field;
 use torn::Torn;
 
+pub(crate) use ahead::Plain;
 pub use item::{EventTooLarge, Item};
 
 /// What an event may cost to keep, unless the user says otherwise.

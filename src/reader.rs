@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::parser::{EventTooLarge, Item, Parser, Step};
+use crate::parser::{EventTooLarge, Item, Parser, Plain, Step};
 
 /// Reads the events of a stream from any [`BufRead`].
 ///
@@ -117,8 +117,7 @@ impl<R: BufRead> Reader<R> {
     /// ```
     #[inline(always)]
     pub fn read_event(&mut self) -> io::Result<Option<Event<'_>>> {
-        if let Some(plain) = self.parser.next_found(false) {
-            self.inner.consume(self.parser.consumed());
+        if let Some(plain) = self.next_found(false) {
             return Ok(Some(self.parser.plain_event(plain)));
         }
         let step = self.step(false)?;
@@ -248,6 +247,15 @@ impl<R: BufRead> Reader<R> {
         Ok((self.parser.current(bytes), self.parser.last_event_id()))
     }
 
+    /// Takes the next of the events that the parser found ahead, and its bytes out of the inner
+    /// buffer: it is not lent from there.
+    #[inline(always)]
+    fn next_found(&mut self, comments: bool) -> Option<Plain> {
+        let plain = self.parser.next_found(comments)?;
+        self.inner.consume(self.parser.consumed());
+        Some(plain)
+    }
+
     /// Takes the last event's bytes out of the inner buffer.
     #[inline]
     fn settle(&mut self) {
@@ -266,8 +274,7 @@ impl<R: BufRead> Reader<R> {
 
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
     fn step(&mut self, comments: bool) -> io::Result<Step> {
-        if self.parser.next_found(comments).is_some() {
-            self.inner.consume(self.parser.consumed());
+        if self.next_found(comments).is_some() {
             return Ok(Step::Event);
         }
         let pending = self.pending.take();
