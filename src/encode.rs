@@ -297,10 +297,10 @@ fn one_line(field: &'static str, value: &str) -> Result<(), InvalidField> {
 
 #[inline]
 fn valid_id(id: &str) -> Result<(), InvalidField> {
-    one_line("id", id)?;
     if !scan::may_hold_break(id.as_bytes()) {
         return Ok(());
     }
+    one_line("id", id)?;
     match id.bytes().position(|byte| byte == 0) {
         None => Ok(()),
         Some(at) => Err(InvalidField {
