@@ -354,7 +354,7 @@ impl Parser {
                 }
                 Field::Comment(_) if !comments => {}
                 field => {
-                    if let Some(step) = self.field(field, Some((input, end))) {
+                    if let Some(step) = self.field(field, Some(end)) {
                         self.keep_lent(input);
                         break step;
                     }

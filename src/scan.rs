@@ -17,7 +17,7 @@ const BLOCK: usize = 64;
 ///
 /// Between two calls the buffer may lose bytes at the front that the cursor has passed: positions
 /// are kept as distances from its end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Breaks {
     /// A bit for each break found and not yet returned.
     hits: u64,
@@ -316,6 +316,11 @@ mod tests {
         std::iter::from_fn(|| breaks.next(bytes)).collect()
     }
 
+    /// The next of a row of numbers that look random; the upper bits are good ones.
+    fn advance(seed: &mut u32) {
+        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    }
+
     fn expected(bytes: &[u8]) -> Vec<usize> {
         (0..bytes.len()).filter(|&at| is_break(bytes[at])).collect()
     }
@@ -350,7 +355,7 @@ mod tests {
         for length in 0..300 {
             let mut bytes = vec![0; length];
             for byte in &mut bytes {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                advance(&mut seed);
                 *byte = b"\r\nx:"[(seed >> 30) as usize];
             }
             assert_eq!(all(&bytes), expected(&bytes), "{bytes:?}");
@@ -363,7 +368,7 @@ mod tests {
         for length in (0..300).chain([4096]) {
             let mut bytes = vec![0; length];
             for byte in &mut bytes {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                advance(&mut seed);
                 *byte = b"\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[(seed >> 27) as usize];
             }
             let mut known = Vec::new();
@@ -396,7 +401,7 @@ mod tests {
     fn idle_lines_are_passed_up_to_the_first_other() {
         let mut seed = 7u32;
         let mut random = |below: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            advance(&mut seed);
             (seed >> 16) as usize % below
         };
         for _ in 0..20_000 {

@@ -164,7 +164,7 @@ impl Parser {
 
     /// Any other whole line; its value ends there in the input, None for the carry. None: go on.
     #[inline(always)]
-    pub(super) fn field(&mut self, field: Field<'_>, end: Option<(&[u8], usize)>) -> Option<Step> {
+    pub(super) fn field(&mut self, field: Field<'_>, end: Option<usize>) -> Option<Step> {
         let cost = match field {
             Field::Comment(value) => return Some(self.comment(value, end)),
             Field::Data(value) => value.len() + 1,
@@ -187,12 +187,12 @@ impl Parser {
         told.then_some(Step::TooLarge)
     }
 
-    fn comment(&mut self, value: &[u8], end: Option<(&[u8], usize)>) -> Step {
+    fn comment(&mut self, value: &[u8], end: Option<usize>) -> Step {
         if value.len() > self.max_event_size {
             return Step::TooLarge;
         }
         self.comment = match end {
-            Some((_, end)) => Place::Input(end - value.len(), end),
+            Some(end) => Place::Input(end - value.len(), end),
             None => Place::Carry(value.len()),
         };
         Step::Comment
