@@ -75,6 +75,8 @@ struct Control {
 #[derive(Debug)]
 struct State {
     closed: bool,
+    /// It was closed as one that is broken: it gets no proper end.
+    aborted: bool,
     /// The end was sent, or there is none to send any more.
     ended: bool,
     /// When a write last ended.
@@ -94,6 +96,7 @@ impl<W: Write> Emitter<W> {
     pub(crate) fn with_framing(inner: W, framing: Framing) -> Self {
         let state = State {
             closed: false,
+            aborted: false,
             ended: false,
             last_write: Instant::now(),
             spare: Vec::new(),
@@ -170,6 +173,32 @@ impl<W: Write> Emitter<W> {
     /// response this writes the last chunk, which may block like any write.
     pub fn close(&self) {
         self.stream.control.close();
+        drop(self.stream.finish_if_closed());
+    }
+
+    /// Ends the stream for every handle as one that is broken, and not complete: for a gateway whose
+    /// upstream has failed, or a producer that cannot go on. Otherwise as [`close`](Emitter::close).
+    /// Does nothing when the stream was closed already.
+    ///
+    /// A chunked response does not get its last chunk but a line that is no chunk, on which the
+    /// client's HTTP library fails at once, even where the server keeps the connection open
+    /// (`tiny_http` does). Without chunks nothing is written: the stream ends with its connection, and
+    /// looks complete unless its events say how they end.
+    ///
+    /// ```
+    /// use sse_io::{Event, ResponseHead};
+    ///
+    /// let mut connection = Vec::new();
+    /// let emitter = ResponseHead::new().start(&mut connection)?;
+    /// emitter.emit(&Event::new("a"))?;
+    /// emitter.abort();
+    /// assert!(emitter.emit(&Event::new("b")).is_err());
+    /// drop(emitter);
+    /// assert!(connection.ends_with(b"data: a\n\n\r\nstream broken\r\n"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn abort(&self) {
+        self.stream.control.abort();
         drop(self.stream.finish_if_closed());
     }
 
@@ -388,12 +417,18 @@ impl<W: Write> Stream<W> {
     /// letting the lock go, so that one of the two does it. Gives the inner writer out, to be dropped
     /// with no lock held: that is the user's code.
     fn finish_if_closed(&self) -> Option<W> {
-        if !self.control.lock().closed {
+        let state = self.control.lock();
+        let (closed, aborted) = (state.closed, state.aborted);
+        drop(state);
+        if !closed {
             return None;
         }
         let writer = self.try_lock()?.take()?;
         let _ended = MarkEnded(&self.control);
-        Some(writer.finish())
+        Some(match aborted {
+            true => writer.abort(),
+            false => writer.finish(),
+        })
     }
 }
 
@@ -461,7 +496,17 @@ impl Control {
     }
 
     fn close(&self) {
+        self.close_with(self.lock());
+    }
+
+    fn abort(&self) {
         let mut state = self.lock();
+        // One that was closed before has its end already, or is getting it.
+        state.aborted |= !state.closed;
+        self.close_with(state);
+    }
+
+    fn close_with(&self, mut state: MutexGuard<'_, State>) {
         state.closed = true;
         // They are not needed again: a stream closes once.
         let watchers = std::mem::take(&mut state.watchers);

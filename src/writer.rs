@@ -205,12 +205,22 @@ impl<W: Write> Writer<W> {
 
     /// Ends the stream: writes the last chunk where frames are chunks, and flushes. A stream that is
     /// broken gets nothing more.
-    pub(crate) fn finish(mut self) -> W {
+    pub(crate) fn finish(self) -> W {
+        self.end(b"0\r\n\r\n")
+    }
+
+    /// Ends the stream so that a client which reads chunks knows that it is not complete: what comes
+    /// in place of a chunk is none, in its first byte already.
+    pub(crate) fn abort(self) -> W {
+        self.end(b"stream broken\r\n")
+    }
+
+    fn end(mut self, last: &[u8]) -> W {
         if !self.broken {
             // The peer may be gone already, and there is nobody left to tell.
             let _ = match self.framing {
                 Framing::Plain => Ok(()),
-                Framing::Chunked => self.inner.write_all(b"0\r\n\r\n"),
+                Framing::Chunked => self.inner.write_all(last),
             }
             .and_then(|()| flush(&mut self.inner));
         }
