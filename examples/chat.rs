@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sse_io::{ResponseHead, http};
+use sse_io::{Heartbeat, ResponseHead, http};
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 pub use rooms::{Limits, Rooms};
@@ -40,7 +40,7 @@ const MAX_BODY: usize = 32 << 10;
 
 /// How soon a page comes back. Who has left is noticed by the second heartbeat after that.
 const RETRY: Duration = Duration::from_secs(1);
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(5));
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

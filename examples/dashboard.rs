@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sse_io::hub::{Resume, SubscribeError};
-use sse_io::{Event, Hub, ResponseHead, http};
+use sse_io::{Event, Heartbeat, Hub, ResponseHead, http};
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 const PAGE: &str = include_str!("dashboard.html");
@@ -36,7 +36,7 @@ const KEPT: usize = 300;
 const MAX_STREAMS: usize = 400;
 
 const RETRY: Duration = Duration::from_secs(1);
-const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(15));
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-pub use self::heartbeat::Heartbeat;
+pub use self::heartbeat::{Heartbeat, HeartbeatThread};
 
 use crate::event::Event;
 use crate::sync::{Signal, ignore_poison, wait_until};
@@ -35,7 +35,7 @@ const SPARE_FRAMES: usize = 4;
 ///
 /// The inner writer must not use its own emitter: it runs under the lock. When a heartbeat is under
 /// way as the last handle is dropped, the stream ends on the heartbeat's thread, a moment later;
-/// [`Heartbeat::join`] waits for that.
+/// [`HeartbeatThread::join`] waits for that.
 ///
 /// **Stalled peers.** A peer that stops reading blocks the write once the socket's buffers are full.
 /// Only that thread is stuck, and those that emit on the same stream. It comes free when the peer
@@ -165,6 +165,47 @@ impl<W: Write> Emitter<W> {
         })
     }
 
+    /// Sets the client's last event ID without sending an event (HTML standard, 9.2.6): a client that
+    /// comes back asks for what follows this id. The empty id has it ask for nothing. Returns the
+    /// number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Emitter::emit).
+    ///
+    /// ```
+    /// use sse_io::Emitter;
+    ///
+    /// let mut stream = Vec::new();
+    /// Emitter::new(&mut stream).id("41")?;
+    /// assert_eq!(stream, b"id: 41\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn id(&self, id: &str) -> io::Result<usize> {
+        self.send(|frame| Ok(frame.id(id)?))
+    }
+
+    /// Sets the client's reconnection time without sending an event, in whole milliseconds, rounded
+    /// up. A server that is about to restart spreads its clients by giving each another time. Returns
+    /// the number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Emitter::emit); a time of more than `u64::MAX` milliseconds cannot be sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Emitter;
+    ///
+    /// let mut stream = Vec::new();
+    /// Emitter::new(&mut stream).retry(Duration::from_secs(2))?;
+    /// assert_eq!(stream, b"retry: 2000\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn retry(&self, retry: Duration) -> io::Result<usize> {
+        self.send(|frame| Ok(frame.retry(retry)?))
+    }
+
     /// Ends the stream for every handle. Never waits for another thread's write: if one is under
     /// way, its thread ends the stream when that write comes back. Does nothing when the stream has
     /// ended already.
@@ -258,10 +299,17 @@ impl<W: Write> Emitter<W> {
         self.stream.send_if_open(frame)
     }
 
-    /// Sends a heartbeat if the stream is open and nothing was written for `every`.
-    pub(crate) fn beat(&self, every: Duration, frame: &mut Frame) -> io::Result<()> {
+    /// Sends a heartbeat if the stream is open and nothing was written for its interval; with a
+    /// position, the client's last event ID is moved there first, in the same write. Returns whether
+    /// it was sent.
+    pub(crate) fn beat(
+        &self,
+        heartbeat: &Heartbeat,
+        position: Option<&str>,
+        frame: &mut Frame,
+    ) -> io::Result<bool> {
         let _last = FinishIfClosed(&self.stream);
-        self.stream.beat(every, frame)
+        self.stream.beat(heartbeat, position, frame)
     }
 
     /// When a write last ended.
@@ -270,10 +318,10 @@ impl<W: Write> Emitter<W> {
     }
 
     /// Raises the signal when the stream is closed from now on, until the guard is dropped.
-    pub(crate) fn watch(&self, signal: &Arc<Signal>) -> Watch<'_> {
+    pub(crate) fn raise_at_close(&self, signal: &Arc<Signal>) -> RaiseAtClose<'_> {
         let control = &*self.stream.control;
         control.lock().watchers.push(Arc::clone(signal));
-        Watch {
+        RaiseAtClose {
             control,
             signal: Arc::clone(signal),
         }
@@ -290,9 +338,8 @@ impl<W: Write> Emitter<W> {
 }
 
 impl<W: Write + Send + 'static> Emitter<W> {
-    /// Sends heartbeats on this thread until the stream is closed: a comment whenever nothing was
-    /// written for `every`. About 15 seconds keep proxies from dropping the connection (HTML
-    /// standard, 9.2.7).
+    /// Sends heartbeats on this thread until the stream is closed: one whenever nothing was written
+    /// for the interval. A [`Duration`] stands for comments; for events see [`Heartbeat`].
     ///
     /// The handle is given up first: heartbeats never keep a stream open, and the call returns when
     /// the last other handle is dropped.
@@ -300,7 +347,7 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// # Errors
     ///
     /// What a heartbeat failed with, the way a client that went away is noticed on an idle stream;
-    /// the stream is closed then. [`InvalidInput`](io::ErrorKind::InvalidInput) when `every` is zero.
+    /// the stream is closed then.
     ///
     /// ```
     /// use std::time::Duration;
@@ -313,21 +360,21 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// emitter.serve_heartbeats(Duration::from_secs(15))
     /// # }
     /// ```
-    pub fn serve_heartbeats(self, every: Duration) -> io::Result<()> {
+    pub fn serve_heartbeats(self, heartbeat: impl Into<Heartbeat>) -> io::Result<()> {
         let Emitter { stream } = self;
-        heartbeat::serve(stream, every)
+        heartbeat::serve(stream, heartbeat.into())
     }
 
-    /// Sends heartbeats on a thread of their own, named `sse-heartbeat`: a comment whenever nothing
-    /// was written for `every`, so that a busy stream costs nothing.
+    /// Sends heartbeats on a thread of their own, named `sse-heartbeat`: one whenever nothing was
+    /// written for the interval, so that a busy stream costs nothing. A [`Duration`] stands for
+    /// comments; for events see [`Heartbeat`].
     ///
     /// Dropping the guard stops them. They never keep a stream open: the thread ends with the
     /// stream, be it closed, failed, or dropped with its last handle.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when `every` is zero; what the system answers
-    /// when it has no thread to give.
+    /// What the system answers when it has no thread to give.
     ///
     /// ```
     /// use std::time::Duration;
@@ -339,8 +386,8 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// heartbeat.join()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn spawn_heartbeats(&self, every: Duration) -> io::Result<Heartbeat> {
-        heartbeat::spawn(&self.stream, every)
+    pub fn spawn_heartbeats(&self, heartbeat: impl Into<Heartbeat>) -> io::Result<HeartbeatThread> {
+        heartbeat::spawn(&self.stream, heartbeat.into())
     }
 }
 
@@ -386,22 +433,30 @@ impl<W: Write> Stream<W> {
         Ok(length)
     }
 
-    /// Sends a heartbeat if the stream is open and still idle now.
-    fn beat(&self, every: Duration, frame: &mut Frame) -> io::Result<()> {
+    /// Sends a heartbeat if the stream is open and still idle now; returns whether it did.
+    fn beat(
+        &self,
+        heartbeat: &Heartbeat,
+        position: Option<&str>,
+        frame: &mut Frame,
+    ) -> io::Result<bool> {
         let Some(mut writer) = self.try_lock() else {
             // Somebody writes at this moment: the stream is anything but idle.
             self.control.lock().last_write = Instant::now();
-            return Ok(());
+            return Ok(false);
         };
         let state = self.control.lock();
-        let due = !state.closed && state.last_write.elapsed() >= every;
+        let due = !state.closed && state.last_write.elapsed() >= heartbeat.interval();
         drop(state);
-        if let (true, Some(writer)) = (due, writer.as_mut()) {
-            frame.clear();
-            frame.comment("");
-            self.write(writer, frame)?;
+        let (true, Some(writer)) = (due, writer.as_mut()) else {
+            return Ok(false);
+        };
+        frame.clear();
+        if let Some(id) = position {
+            frame.id(id)?;
         }
-        Ok(())
+        heartbeat.encode(frame);
+        self.write(writer, frame).map(|_| true)
     }
 
     /// The stream lock, unless somebody else has it.
@@ -469,12 +524,12 @@ impl Drop for CloseOnDrop<'_> {
 
 /// Has a signal raised when its stream is closed, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch<'a> {
+pub(crate) struct RaiseAtClose<'a> {
     control: &'a Control,
     signal: Arc<Signal>,
 }
 
-impl Drop for Watch<'_> {
+impl Drop for RaiseAtClose<'_> {
     fn drop(&mut self) {
         let mut state = self.control.lock();
         let mine = |signal: &Arc<Signal>| Arc::ptr_eq(signal, &self.signal);

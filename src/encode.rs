@@ -158,6 +158,14 @@ pub(crate) fn comment(text: &str, out: &mut Vec<u8>) {
     lines.end(out);
 }
 
+/// Appends a block that sets the last event ID and is no event; on an error `out` is as it was.
+pub(crate) fn id(id: &str, out: &mut Vec<u8>) -> Result<(), InvalidField> {
+    valid_id(id)?;
+    field("id", id, out);
+    out.push(LF);
+    Ok(())
+}
+
 /// Appends a block that sets the reconnection time and is no event.
 pub(crate) fn retry(retry: Duration, out: &mut Vec<u8>) -> Result<(), InvalidField> {
     number("retry", whole_millis(retry)?, out);

@@ -19,7 +19,7 @@
 //! use std::io::{self, Write};
 //! use std::time::Duration;
 //! use sse_io::hub::SubscribeError;
-//! use sse_io::{Hub, ResponseHead};
+//! use sse_io::{Heartbeat, Hub, ResponseHead};
 //!
 //! fn handler(hub: &Hub, connection: impl Write, last_event_id: Option<&str>) -> io::Result<()> {
 //!     let subscribed = hub
@@ -37,7 +37,7 @@
 //!     };
 //!     let emitter = ResponseHead::new().start(connection)?;
 //!     // Until the client goes, falls behind, or the hub is closed.
-//!     subscription.serve(&emitter, Duration::from_secs(15));
+//!     subscription.serve(&emitter, Heartbeat::every(Duration::from_secs(15)));
 //!     Ok(())
 //! }
 //! # let hub = Hub::new();

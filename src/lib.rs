@@ -84,7 +84,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use sse_io::{Event, Hub, ResponseHead};
+//! use sse_io::{Event, Heartbeat, Hub, ResponseHead};
 //!
 //! fn handler(hub: &Hub, connection: std::net::TcpStream, last_event_id: &str) -> std::io::Result<()> {
 //!     let mut subscription = hub
@@ -93,7 +93,7 @@
 //!         .with_last_event_id(last_event_id)
 //!         .start()?;
 //!     let emitter = ResponseHead::new().start(connection)?;
-//!     subscription.serve(&emitter, Duration::from_secs(15));
+//!     subscription.serve(&emitter, Heartbeat::every(Duration::from_secs(15)));
 //!     Ok(())
 //! }
 //!
@@ -233,7 +233,7 @@ mod sync;
 mod writer;
 
 pub use client::EventSource;
-pub use emitter::{Emitter, Heartbeat};
+pub use emitter::{Emitter, Heartbeat, HeartbeatThread};
 pub use encode::InvalidField;
 pub use event::{Event, ParseEventError};
 pub use http::ResponseHead;

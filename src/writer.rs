@@ -13,8 +13,8 @@ const ROOM: usize = 18;
 
 /// Writes events to any [`Write`].
 ///
-/// Each frame (an event, a comment or a reconnection time, with its blank line) is encoded into a
-/// buffer that is reused, and reaches the inner writer in **one** `write_all`: nothing is allocated
+/// Each frame (an event, a comment, an id or a reconnection time, with its blank line) is encoded into
+/// a buffer that is reused, and reaches the inner writer in **one** `write_all`: nothing is allocated
 /// once the buffer has grown, and nothing is written when a field is refused. A buffer blown up past
 /// 128 KiB by a huge event is given back after it.
 ///
@@ -125,6 +125,26 @@ impl<W: Write> Writer<W> {
             frame.comment(text);
             Ok(())
         })
+    }
+
+    /// Sets the client's last event ID without sending an event (HTML standard, 9.2.6): a client that
+    /// comes back asks for what follows this id. The empty id has it ask for nothing. Returns the
+    /// number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_event`](Writer::write_event).
+    ///
+    /// ```
+    /// # use sse_io::Writer;
+    /// let mut writer = Writer::new(Vec::new());
+    /// writer.write_id("41")?;
+    /// assert_eq!(writer.get_ref(), b"id: 41\n\n");
+    /// assert!(writer.write_id("4\n2").is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_id(&mut self, id: &str) -> io::Result<usize> {
+        self.write(|frame| Ok(frame.id(id)?))
     }
 
     /// Sets the client's reconnection time without sending an event, in whole milliseconds, rounded
@@ -321,6 +341,10 @@ impl Frame {
 
     pub(crate) fn comment(&mut self, text: &str) {
         encode::comment(text, &mut self.bytes);
+    }
+
+    pub(crate) fn id(&mut self, id: &str) -> Result<(), InvalidField> {
+        encode::id(id, &mut self.bytes)
     }
 
     pub(crate) fn retry(&mut self, retry: Duration) -> Result<(), InvalidField> {

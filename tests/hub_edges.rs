@@ -11,12 +11,12 @@ use std::time::Duration;
 use sse_io::hub::{
     Ended, GapPolicy, History, IdPolicy, LagPolicy, RecvError, Resume, SubscribeError, Subscription,
 };
-use sse_io::{Emitter, Event, Hub, ResponseHead};
+use sse_io::{Emitter, Event, Heartbeat, Hub, ResponseHead};
 use util::writers::{DEADLINE, Fault, Record};
 use util::{Rng, within};
 
 /// Long enough that no heartbeat comes by itself in a test.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
 
 fn own() -> Hub {
     Hub::builder().with_ids(IdPolicy::Own).build()
@@ -393,7 +393,10 @@ fn the_largest_numbers_are_taken() {
     assert!(all.recv_timeout(Duration::MAX).unwrap().is_some());
     hub.close();
     let emitter = Emitter::new(Vec::new());
-    assert!(matches!(all.serve(&emitter, Duration::MAX), Ended::Closed));
+    assert!(matches!(
+        all.serve(&emitter, Heartbeat::every(Duration::MAX)),
+        Ended::Closed
+    ));
 }
 
 #[test]
@@ -449,7 +452,7 @@ fn a_heartbeat_that_fails_ends_it_and_frees_its_place() {
         let fault = Fault::Call(call, ErrorKind::ConnectionReset);
         let emitter = Emitter::new(Record::new().writer().with_fault(fault));
         let ended = within(DEADLINE, move || {
-            let ended = subscription.serve(&emitter, Duration::from_nanos(1));
+            let ended = subscription.serve(&emitter, Heartbeat::every(Duration::from_nanos(1)));
             assert!(emitter.is_closed());
             ended
         });

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use sse_io::hub::{Ended, GapPolicy, History, RecvError, Resume, SubscribeError, Subscription};
 use sse_io::{Emitter, Event, Hub, Reader};
@@ -399,7 +398,7 @@ fn errors_of_the_store_reach_the_subscriber_who_may_go_on() {
     };
     assert!(matches!(&error, RecvError::History(e) if e.kind() == ErrorKind::TimedOut));
     assert_eq!(io::Error::from(error).kind(), ErrorKind::TimedOut);
-    let ended = back.serve(&Emitter::new(Vec::new()), Duration::ZERO);
+    let ended = back.serve(&Emitter::new(Vec::new()), None);
     assert!(matches!(ended, Ended::History(_)));
     *fail.lock().unwrap() = false;
     received.extend(drain(&mut back));
@@ -444,7 +443,7 @@ fn serving_goes_through_the_history() {
     let mut back = after(&hub, "1");
     hub.close();
     let record = Record::new();
-    let ended = back.serve(&Emitter::new(record.writer()), Duration::ZERO);
+    let ended = back.serve(&Emitter::new(record.writer()), None);
     assert!(matches!(ended, Ended::Closed));
     let expected: String = (2..=100)
         .map(|id| format!("id: {id}\ndata: data of {id}\n\n"))

@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::hub::{Ended, Frame, IdPolicy, RecvError, Resume, SubscribeError, Subscription};
-use sse_io::{Emitter, Event, Hub, Reader, ResponseHead};
+use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::writers::{DEADLINE, Record, gated};
 use util::{Rng, within};
 
 /// Long enough that no heartbeat comes by itself in a test.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
 
 fn subscribe(hub: &Hub) -> Subscription {
     hub.subscribe().start().unwrap()

@@ -8,12 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sse_io::hub::{Ended, IdPolicy, LagPolicy, Subscription};
-use sse_io::{Emitter, Event, Hub, Reader, ResponseHead};
+use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::within;
 use util::writers::{DEADLINE, Fault, Record, What, gated, writes};
 
 /// Long enough that no heartbeat comes by itself in a test.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
 
 fn own() -> Hub {
     Hub::builder().with_ids(IdPolicy::Own).build()
@@ -31,9 +31,10 @@ fn frame(id: &str) -> Vec<u8> {
 fn serve<W: Write + Send + 'static>(
     mut subscription: Subscription,
     emitter: &Emitter<W>,
-    heartbeat: Duration,
+    heartbeat: impl Into<Option<Heartbeat>>,
 ) -> JoinHandle<Ended> {
     let emitter = emitter.clone();
+    let heartbeat = heartbeat.into();
     thread::spawn(move || subscription.serve(&emitter, heartbeat))
 }
 
@@ -157,7 +158,11 @@ fn heartbeats_come_when_nothing_is_written() {
     let subscription = hub.subscribe().start().unwrap();
     let record = Record::new();
     let emitter = Emitter::new(record.writer());
-    let thread = serve(subscription, &emitter, Duration::from_millis(5));
+    let thread = serve(
+        subscription,
+        &emitter,
+        Heartbeat::every(Duration::from_millis(5)),
+    );
     let heartbeat = What::Write(b":\n\n".to_vec());
     record.wait_until(|calls| calls.iter().filter(|call| call.what == heartbeat).count() >= 3);
     publish(&hub, "1");
@@ -184,7 +189,7 @@ fn writes_of_other_handles_put_a_heartbeat_off() {
     let subscription = hub.subscribe().start().unwrap();
     let record = Record::new();
     let emitter = Emitter::new(record.writer());
-    let thread = serve(subscription, &emitter, every);
+    let thread = serve(subscription, &emitter, Heartbeat::every(every));
     for _ in 0..10 {
         emitter.comment("busy").unwrap();
         // Not to wait for something: to be another writer for a while.
@@ -205,12 +210,12 @@ fn writes_of_other_handles_put_a_heartbeat_off() {
 }
 
 #[test]
-fn zero_is_no_heartbeat() {
+fn none_is_no_heartbeat() {
     let hub = own();
     let subscription = hub.subscribe().start().unwrap();
     let record = Record::new();
     let emitter = Emitter::new(record.writer());
-    let thread = serve(subscription, &emitter, Duration::ZERO);
+    let thread = serve(subscription, &emitter, None);
     publish(&hub, "1");
     wait_for(&record, &frame("1"));
     hub.close();
@@ -331,7 +336,7 @@ fn a_heartbeat_notices_that_the_client_is_gone() {
     let fault = Fault::Call(0, ErrorKind::BrokenPipe);
     let emitter = Emitter::new(Record::new().writer().with_fault(fault));
     let ended = within(DEADLINE, move || {
-        subscription.serve(&emitter, Duration::from_millis(1))
+        subscription.serve(&emitter, Heartbeat::every(Duration::from_millis(1)))
     });
     assert!(matches!(ended, Ended::Gone(_)), "{ended:?}");
 }

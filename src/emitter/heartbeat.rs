@@ -1,4 +1,4 @@
-//! Heartbeats: comments on an idle stream, from a thread that does not keep it open.
+//! Heartbeats: comments or events on an idle stream, from a thread that does not keep it open.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,34 +7,144 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{Control, FinishIfClosed, Stream};
+use crate::event::Event;
 use crate::sync::ignore_poison;
 use crate::writer::Frame;
 
-/// A heartbeat thread formats three bytes and writes them; the rest is for the inner writer.
+/// A heartbeat thread copies a few bytes and writes them; the rest is for the inner writer.
 const HEARTBEAT_STACK: usize = 256 << 10;
 
+/// The shortest interval, in place of a shorter one.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What is sent on an idle stream, and after how long: a comment, or an event.
+///
+/// A heartbeat is sent whenever nothing was written for the interval. About 15 seconds keep proxies
+/// from dropping the connection (HTML standard, 9.2.7), and find out that the client is gone.
+///
+/// Comments are for the connection alone: no script in a page can see them. A page that is to notice
+/// a dead link needs [events](Heartbeat::with_event), and a timer that each of them starts anew.
+///
+/// A [`Duration`] converts into the heartbeat with comments. Cloning copies no text.
+///
+/// ```
+/// use std::time::Duration;
+/// use sse_io::{Emitter, Event, Heartbeat};
+///
+/// let event = Event::new("").with_name("heartbeat");
+/// let heartbeat = Heartbeat::every(Duration::from_secs(15)).with_event(&event)?;
+///
+/// let emitter = Emitter::new(Vec::new());
+/// let thread = emitter.spawn_heartbeats(heartbeat)?;
+/// // … emit …
+/// thread.join()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    interval: Duration,
+    beat: Beat,
+}
+
+/// What a heartbeat is.
+#[derive(Clone, Debug)]
+enum Beat {
+    Comment,
+    /// The wire form of this event.
+    Event(Arc<[u8]>),
+}
+
+impl Heartbeat {
+    /// A comment whenever nothing was written for this long. Less than a millisecond counts as one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Heartbeat;
+    ///
+    /// const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(15));
+    /// assert_eq!(HEARTBEAT.interval(), Duration::from_secs(15));
+    /// assert_eq!(Heartbeat::every(Duration::ZERO).interval(), Duration::from_millis(1));
+    /// ```
+    pub const fn every(interval: Duration) -> Self {
+        let interval = match interval.as_millis() {
+            0 => SHORTEST,
+            _ => interval,
+        };
+        Heartbeat {
+            interval,
+            beat: Beat::Comment,
+        }
+    }
+
+    /// Sends this event in place of the comment. It is encoded here, once.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): with an [`InvalidField`](crate::InvalidField)
+    /// inside when a field cannot be sent, without when the event has an id. A heartbeat stands for
+    /// nothing that a client could go on after.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::{Event, Heartbeat};
+    ///
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(15));
+    /// assert!(heartbeat.clone().with_event(&Event::new("still here")).is_ok());
+    /// assert!(heartbeat.with_event(&Event::new("").with_id("1")).is_err());
+    /// ```
+    pub fn with_event(self, event: &Event<'_>) -> io::Result<Self> {
+        if event.id.is_some() {
+            let message = "a heartbeat carries no id";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let mut wire = Vec::new();
+        event.encode(&mut wire)?;
+        Ok(Heartbeat {
+            interval: self.interval,
+            beat: Beat::Event(wire.into()),
+        })
+    }
+
+    /// How long a stream is idle before a heartbeat is sent.
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    pub(crate) fn encode(&self, frame: &mut Frame) {
+        match &self.beat {
+            Beat::Comment => frame.comment(""),
+            Beat::Event(wire) => frame.extend(wire),
+        }
+    }
+}
+
+impl From<Duration> for Heartbeat {
+    /// A comment at this [interval](Heartbeat::every).
+    fn from(interval: Duration) -> Self {
+        Heartbeat::every(interval)
+    }
+}
+
 /// Sends heartbeats on this thread. The stream is given up before the first.
-pub(super) fn serve<W: Write>(stream: Arc<Stream<W>>, every: Duration) -> io::Result<()> {
-    check_interval(every)?;
-    let pulse = Pulse::new(&stream, every);
+pub(super) fn serve<W: Write>(stream: Arc<Stream<W>>, heartbeat: Heartbeat) -> io::Result<()> {
+    let pulse = Pulse::new(&stream, heartbeat);
     drop(stream);
     pulse.run()
 }
 
 /// Sends heartbeats on a thread of their own.
-pub(super) fn spawn<W>(stream: &Arc<Stream<W>>, every: Duration) -> io::Result<Heartbeat>
+pub(super) fn spawn<W>(stream: &Arc<Stream<W>>, heartbeat: Heartbeat) -> io::Result<HeartbeatThread>
 where
     W: Write + Send + 'static,
 {
-    check_interval(every)?;
-    let pulse = Pulse::new(stream, every);
+    let pulse = Pulse::new(stream, heartbeat);
     let control = Arc::clone(&pulse.control);
     let stopped = Arc::clone(&pulse.stopped);
     let thread = thread::Builder::new()
         .name("sse-heartbeat".into())
         .stack_size(HEARTBEAT_STACK)
         .spawn(move || pulse.run())?;
-    Ok(Heartbeat {
+    Ok(HeartbeatThread {
         control,
         stopped,
         thread: Some(thread),
@@ -43,16 +153,16 @@ where
 
 /// Stops the heartbeats of an [`Emitter`](crate::Emitter) when dropped; the stream itself goes on.
 ///
-/// Dropping never blocks; [`join`](Heartbeat::join) waits for the thread to be gone.
+/// Dropping never blocks; [`join`](HeartbeatThread::join) waits for the thread to be gone.
 #[derive(Debug)]
 #[must_use = "dropping the guard stops the heartbeats"]
-pub struct Heartbeat {
+pub struct HeartbeatThread {
     control: Arc<Control>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Heartbeat {
+impl HeartbeatThread {
     /// Stops the heartbeats and waits until their thread has ended. A heartbeat that is stuck in a
     /// write is waited for.
     ///
@@ -77,7 +187,7 @@ impl Heartbeat {
     }
 }
 
-impl Drop for Heartbeat {
+impl Drop for HeartbeatThread {
     fn drop(&mut self) {
         self.stop();
     }
@@ -88,27 +198,28 @@ struct Pulse<W: Write> {
     stream: Weak<Stream<W>>,
     control: Arc<Control>,
     stopped: Arc<AtomicBool>,
-    every: Duration,
+    heartbeat: Heartbeat,
 }
 
 impl<W: Write> Pulse<W> {
-    fn new(stream: &Arc<Stream<W>>, every: Duration) -> Self {
+    fn new(stream: &Arc<Stream<W>>, heartbeat: Heartbeat) -> Self {
         Pulse {
             stream: Arc::downgrade(stream),
             control: Arc::clone(&stream.control),
             stopped: Arc::default(),
-            every,
+            heartbeat,
         }
     }
 
     fn run(self) -> io::Result<()> {
+        let every = self.heartbeat.interval();
         let mut frame = Frame::default();
         let mut state = self.control.lock();
         while !state.closed && !self.stopped.load(Ordering::Relaxed) {
             let idle = state.last_write.elapsed();
-            if idle < self.every {
+            if idle < every {
                 let changed = &self.control.changed;
-                state = ignore_poison(changed.wait_timeout(state, self.every - idle)).0;
+                state = ignore_poison(changed.wait_timeout(state, every - idle)).0;
                 continue;
             }
             drop(state);
@@ -116,7 +227,7 @@ impl<W: Write> Pulse<W> {
                 return Ok(());
             };
             let last = FinishIfClosed(&stream);
-            let result = stream.beat(self.every, &mut frame);
+            let result = stream.beat(&self.heartbeat, None, &mut frame);
             drop(last);
             // It may be the last handle by now, whose end takes the locks.
             drop(stream);
@@ -125,12 +236,4 @@ impl<W: Write> Pulse<W> {
         }
         Ok(())
     }
-}
-
-fn check_interval(every: Duration) -> io::Result<()> {
-    if every.is_zero() {
-        let message = "the heartbeat interval is zero";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
-    Ok(())
 }

@@ -1,11 +1,10 @@
 //! Serving a connection: replay, live and heartbeats, on the handler's own thread.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use super::error::RecvError;
 use super::subscription::{Next, Refill, Subscription};
-use crate::emitter::Emitter;
+use crate::emitter::{Emitter, Heartbeat};
 use crate::writer::Frame as Buffer;
 
 /// How many bytes of waiting frames go into one write.
@@ -51,11 +50,10 @@ impl Subscription {
     /// Sends everything to a connection, on this thread, until the client goes, the emitter or the hub
     /// is closed (both end it at once), or the subscription lags.
     ///
-    /// Events that wait are joined into one write of up to 16 KiB. A comment is sent when nothing was
-    /// written for `heartbeat`, by this or another handle of the emitter; about 15 seconds keep proxies
-    /// from dropping the connection (HTML standard, 9.2.7) and notice a client that is gone. Zero is no
-    /// heartbeat. No second thread; nothing is allocated
-    /// for an event once the buffers have grown, and what a burst took is given back before it waits.
+    /// Events that wait are joined into one write of up to 16 KiB. A heartbeat is sent when nothing was
+    /// written for its interval, by this or another handle of the emitter; `None` is no heartbeat. No
+    /// second thread; nothing is allocated for an event once the buffers have grown, and what a burst
+    /// took is given back before it waits.
     ///
     /// Blocks as long as the emitter's inner writer does: while a client does not read, neither a
     /// close nor a lag is noticed before the socket's write time-out. The emitter stays open after an
@@ -64,7 +62,7 @@ impl Subscription {
     /// ```
     /// use std::time::Duration;
     /// use sse_io::hub::Ended;
-    /// use sse_io::{Emitter, Event, Hub};
+    /// use sse_io::{Emitter, Event, Heartbeat, Hub};
     ///
     /// let hub = Hub::builder().with_ids(sse_io::hub::IdPolicy::Own).build();
     /// let mut subscription = hub.subscribe().start()?;
@@ -73,14 +71,20 @@ impl Subscription {
     /// hub.close();
     ///
     /// let mut stream = Vec::new();
-    /// let ended = subscription.serve(&Emitter::new(&mut stream), Duration::from_secs(15));
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(15));
+    /// let ended = subscription.serve(&Emitter::new(&mut stream), heartbeat);
     /// assert!(matches!(ended, Ended::Closed));
     /// assert_eq!(stream, b"id: 1\ndata: a\n\nid: 2\ndata: b\n\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn serve<W: Write>(&mut self, emitter: &Emitter<W>, heartbeat: Duration) -> Ended {
+    pub fn serve<W: Write>(
+        &mut self,
+        emitter: &Emitter<W>,
+        heartbeat: impl Into<Option<Heartbeat>>,
+    ) -> Ended {
+        let heartbeat = heartbeat.into();
         let signal = self.signal.clone();
-        let _watch = emitter.watch(&signal);
+        let _raised = emitter.raise_at_close(&signal);
         let mut buffer = Buffer::default();
         while !emitter.is_closed() {
             buffer.clear();
@@ -96,7 +100,7 @@ impl Subscription {
             match ended {
                 Ok(Refill::Some) => {}
                 Ok(Refill::CaughtUp) => {
-                    if let Err(error) = self.idle(emitter, heartbeat, &mut buffer) {
+                    if let Err(error) = self.idle(emitter, heartbeat.as_ref(), &mut buffer) {
                         return Ended::Gone(error);
                     }
                 }
@@ -133,18 +137,18 @@ impl Subscription {
     fn idle<W: Write>(
         &self,
         emitter: &Emitter<W>,
-        heartbeat: Duration,
+        heartbeat: Option<&Heartbeat>,
         buffer: &mut Buffer,
     ) -> io::Result<()> {
-        let due = match heartbeat {
-            Duration::ZERO => None,
-            _ => emitter.last_write().checked_add(heartbeat),
-        };
+        let due = heartbeat.and_then(|heartbeat| {
+            let idle_since = emitter.last_write();
+            idle_since.checked_add(heartbeat.interval())
+        });
         // Thousands may wait: only small events are worth a buffer until the next comes.
         buffer.shrink(KEPT);
-        match self.wait(due) {
-            true => Ok(()),
-            false => emitter.beat(heartbeat, buffer),
+        match (self.wait(due), heartbeat) {
+            (false, Some(heartbeat)) => emitter.beat(heartbeat, None, buffer).map(drop),
+            _ => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::hub::SubscribeError;
-use sse_io::{Event, ResponseHead, http};
+use sse_io::{Event, Heartbeat, ResponseHead, http};
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 use crate::entry::{MAX_BYTES, Post};
@@ -109,7 +109,7 @@ impl Web {
         };
         let emitter = head.with_retry(RETRY).start(request.into_writer())?;
         // However it ends, the client comes back with its last event ID, here or elsewhere.
-        let _ = subscription.serve(&emitter, self.heartbeat);
+        let _ = subscription.serve(&emitter, Heartbeat::every(self.heartbeat));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sse_io::{Emitter, Event, Heartbeat, ResponseHead, http};
+use sse_io::{Emitter, Event, HeartbeatThread, ResponseHead, http};
 use tiny_http::{HTTPVersion, Server};
 
 /// Long enough that none is sent while we measure: what counts is the thread.
@@ -199,7 +199,7 @@ impl Gate {
             state.opened += 1;
             state.opened - 1
         });
-        let mut heartbeat: Option<Heartbeat> = None;
+        let mut heartbeat: Option<HeartbeatThread> = None;
         if self.wait_for_stage(|stage| stage > Stage::Opening) == Stage::Heartbeats {
             heartbeat = Some(emitter.spawn_heartbeats(HEARTBEAT)?);
             self.count(|state| state.with_heartbeats += 1);

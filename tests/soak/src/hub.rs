@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use sse_io::hub::{
     Ended, Frame, GapPolicy, LagPolicy, RecvError, Resume, SubscribeError, Subscription,
 };
-use sse_io::{Event, Hub, Reader, ResponseHead};
+use sse_io::{Event, Heartbeat, Hub, Reader, ResponseHead};
 
 use crate::util::Rng;
 use crate::{Result, USAGE};
@@ -613,7 +613,7 @@ fn serve(
     };
     let emitter = ResponseHead::for_version(1, 0).start(writer)?;
     let closer = emitter.clone();
-    let heartbeat = Duration::from_millis(50);
+    let heartbeat = Heartbeat::every(Duration::from_millis(50));
     let mut gap_at_start = matches!(subscription.resume(), Resume::Gap { .. });
     let server = thread::Builder::new().spawn(move || {
         let ended = subscription.serve(&emitter, heartbeat);

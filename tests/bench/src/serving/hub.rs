@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use sse_io::{Event, Hub, ResponseHead};
+use sse_io::{Event, Heartbeat, Hub, ResponseHead};
 
 use super::server::{CAPACITY, Publish};
 
-const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(15));
 
 pub(super) fn start() -> io::Result<(SocketAddr, Box<dyn Publish>)> {
     let hub = Hub::builder().with_max_events(CAPACITY).build();
