@@ -114,7 +114,7 @@ fn answer(request: Request, rooms: &Arc<Rooms>) -> io::Result<()> {
                 return head.refuse(406, request.into_writer());
             }
             match request.method() {
-                Method::Head => head.answer_head(request.into_writer()),
+                Method::Head => head.respond_to_head(request.into_writer()),
                 _ => stream(request, head, rooms, &room, query),
             }
         }

@@ -212,7 +212,7 @@ fn answer(request: Request, dashboard: &Dashboard) -> io::Result<()> {
                 return head.refuse(406, request.into_writer());
             }
             match request.method() {
-                Method::Head => head.answer_head(request.into_writer()),
+                Method::Head => head.respond_to_head(request.into_writer()),
                 _ => stream(request, head, dashboard),
             }
         }

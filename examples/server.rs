@@ -111,7 +111,7 @@ fn events(request: Request, places: &Arc<Places>) -> io::Result<()> {
     match request.method() {
         Method::Get | Method::Head if !acceptable => head.refuse(406, request.into_writer()),
         Method::Get => stream(request, head, places),
-        Method::Head => head.answer_head(request.into_writer()),
+        Method::Head => head.respond_to_head(request.into_writer()),
         method => {
             let status = if *method == Method::Options { 204 } else { 405 };
             head.with_header("Allow", "GET, HEAD, OPTIONS")

@@ -69,7 +69,7 @@ pub fn answer(request: &Request, connection: &TcpStream) -> io::Result<()> {
     match request.method.as_str() {
         "GET" | "HEAD" if !acceptable => head.refuse(406, connection),
         "GET" => ticks(request, head, connection),
-        "HEAD" => head.answer_head(connection),
+        "HEAD" => head.respond_to_head(connection),
         method => head
             .with_header("Allow", "GET, HEAD, OPTIONS")
             .with_header("Access-Control-Allow-Headers", "Last-Event-ID")

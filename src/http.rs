@@ -174,7 +174,7 @@ impl ResponseHead {
     /// use sse_io::ResponseHead;
     ///
     /// let mut connection = Vec::new();
-    /// ResponseHead::for_version(1, 0).answer_head(&mut connection)?;
+    /// ResponseHead::for_version(1, 0).respond_to_head(&mut connection)?;
     /// assert_eq!(
     ///     String::from_utf8(connection)?,
     ///     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
@@ -182,7 +182,7 @@ impl ResponseHead {
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn answer_head<W: Write>(self, mut stream: W) -> io::Result<()> {
+    pub fn respond_to_head<W: Write>(self, mut stream: W) -> io::Result<()> {
         stream.write_all(&self.ok()?)?;
         flush(&mut stream)
     }

@@ -159,7 +159,7 @@ fn the_answer_to_head_is_the_head_of_the_stream() {
             .with_retry(Duration::from_secs(1)),
     ] {
         let record = Record::new();
-        head.clone().answer_head(record.writer()).unwrap();
+        head.clone().respond_to_head(record.writer()).unwrap();
         let wanted = sent(head);
         let (wanted, _) = split(wanted.as_bytes());
         assert_eq!(
@@ -176,12 +176,12 @@ fn an_answer_to_head_that_fails_is_an_error() {
         let stream = record
             .writer()
             .with_fault(Fault::Call(call, ErrorKind::TimedOut));
-        let error = ResponseHead::new().answer_head(stream).unwrap_err();
+        let error = ResponseHead::new().respond_to_head(stream).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
     let record = Record::new();
     let head = ResponseHead::new().with_header("X", "a\nb");
-    let error = head.answer_head(record.writer()).unwrap_err();
+    let error = head.respond_to_head(record.writer()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(record.whats(), [What::Drop]);
 }

@@ -72,7 +72,7 @@ fn answer(request: Request, stream: impl Fn(&Emitter, u64) -> io::Result<()>) ->
             let _heartbeat = emitter.spawn_heartbeats(HEARTBEAT)?;
             stream(&emitter, last)
         }
-        Method::Head => head.answer_head(request.into_writer()),
+        Method::Head => head.respond_to_head(request.into_writer()),
         method => {
             let status = if *method == Method::Options { 204 } else { 405 };
             head.with_header("Allow", "GET, HEAD, OPTIONS")
