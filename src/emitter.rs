@@ -3,21 +3,23 @@
 //! There are two locks. `stream` is held over I/O and is taken first; `control` is held for a
 //! few instructions and never over I/O or the user's code. Frames are encoded before either.
 
+mod control;
 mod heartbeat;
+mod socket;
+mod watch;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use self::control::{Control, MarkEnded, RaiseAtClose, closed};
 pub use self::heartbeat::{Heartbeat, HeartbeatThread};
+pub use self::socket::{Peer, Socket};
 
 use crate::event::Event;
-use crate::sync::{Signal, ignore_poison, wait_until};
+use crate::sync::{Signal, ignore_poison};
 use crate::writer::{DataWriter, Frame, Framing, Writer};
-
-/// How many frame buffers an emitter keeps for the threads that use it at once.
-const SPARE_FRAMES: usize = 4;
 
 /// A live event stream, shared by any number of threads: each event goes out whole and at once.
 ///
@@ -64,29 +66,6 @@ struct Stream<W: Write> {
     control: Arc<Control>,
 }
 
-/// What is known of a stream without touching it.
-#[derive(Debug)]
-struct Control {
-    state: Mutex<State>,
-    /// The stream was closed or has ended, or a heartbeat was stopped.
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    closed: bool,
-    /// It was closed as one that is broken: it gets no proper end.
-    aborted: bool,
-    /// The end was sent, or there is none to send any more.
-    ended: bool,
-    /// When a write last ended.
-    last_write: Instant,
-    /// Buffers not in use.
-    spare: Vec<Frame>,
-    /// What to raise when the stream is closed: threads that wait for something else as well.
-    watchers: Vec<Arc<Signal>>,
-}
-
 impl<W: Write> Emitter<W> {
     /// An emitter of a bare event stream. Writes nothing yet.
     pub fn new(inner: W) -> Self {
@@ -94,23 +73,11 @@ impl<W: Write> Emitter<W> {
     }
 
     pub(crate) fn with_framing(inner: W, framing: Framing) -> Self {
-        let state = State {
-            closed: false,
-            aborted: false,
-            ended: false,
-            last_write: Instant::now(),
-            spare: Vec::new(),
-            watchers: Vec::new(),
-        };
-        let control = Control {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        };
         let writer = Mutex::new(Some(Writer::with_framing(inner, framing)));
         Emitter {
             stream: Arc::new(Stream {
                 writer,
-                control: Arc::new(control),
+                control: Arc::new(Control::new()),
             }),
         }
     }
@@ -251,7 +218,8 @@ impl<W: Write> Emitter<W> {
     /// Waits until the stream is closed or has failed, at most for `timeout`; `None` waits without a
     /// limit. Returns whether it is.
     ///
-    /// A peer that went away is noticed by a write: without events, it takes about two heartbeats.
+    /// A peer that went away is noticed by a write, so without events it takes about two heartbeats;
+    /// or at once where the socket is [watched](Emitter::watch).
     /// What ends the stream may still be on its way: see [`wait_ended`](Emitter::wait_ended).
     ///
     /// ```
@@ -319,12 +287,7 @@ impl<W: Write> Emitter<W> {
 
     /// Raises the signal when the stream is closed from now on, until the guard is dropped.
     pub(crate) fn raise_at_close(&self, signal: &Arc<Signal>) -> RaiseAtClose<'_> {
-        let control = &*self.stream.control;
-        control.lock().watchers.push(Arc::clone(signal));
-        RaiseAtClose {
-            control,
-            signal: Arc::clone(signal),
-        }
+        self.stream.control.raise_at_close(signal)
     }
 
     fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
@@ -388,6 +351,45 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// ```
     pub fn spawn_heartbeats(&self, heartbeat: impl Into<Heartbeat>) -> io::Result<HeartbeatThread> {
         heartbeat::spawn(&self.stream, heartbeat.into())
+    }
+}
+
+impl<W: Socket + 'static> Emitter<W> {
+    /// Closes the stream as soon as the client hangs up, and sends heartbeats meanwhile: on a thread of
+    /// its own, named `sse-watch`, in place of [`spawn_heartbeats`](Emitter::spawn_heartbeats). A
+    /// handler in [`wait_closed`](Emitter::wait_closed) returns at once then, where it would take the
+    /// second write to notice otherwise.
+    ///
+    /// The thread waits in a read of the socket and ends with the stream, which it does not keep open.
+    /// It has a handle to the socket of its own, one more file descriptor. What the client still sends
+    /// is read and thrown away, and with the end of the stream nothing more is received: the connection
+    /// carries no further request, so say `Connection: close` in the head. The socket is set to block, and
+    /// its read time-out is changed.
+    ///
+    /// A client that shuts down its side for writing and still reads (`nc -N` does, no browser) has hung
+    /// up as well, as TCP cannot tell the two apart. Servers that keep the socket to themselves
+    /// (`tiny_http`, and rouille's upgrades) leave heartbeats and the second write.
+    ///
+    /// # Errors
+    ///
+    /// What the system answers when it has no file descriptor or no thread to give: nothing is watched
+    /// then, and the stream goes on.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    /// use sse_io::Emitter;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// let emitter = Emitter::new(listener.accept()?.0);
+    /// emitter.watch(Duration::from_secs(15))?;
+    /// drop(client);
+    /// assert!(emitter.wait_closed(None));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watch(&self, heartbeat: impl Into<Heartbeat>) -> io::Result<()> {
+        watch::spawn(&self.stream, heartbeat.into())
     }
 }
 
@@ -503,16 +505,6 @@ impl<W: Write> Drop for FinishIfClosed<'_, W> {
     }
 }
 
-/// Notes that the stream has ended, even if the inner writer panicked over it.
-struct MarkEnded<'a>(&'a Control);
-
-impl Drop for MarkEnded<'_> {
-    fn drop(&mut self) {
-        self.0.lock().ended = true;
-        self.0.changed.notify_all();
-    }
-}
-
 /// Closes the stream unless it is forgotten.
 struct CloseOnDrop<'a>(&'a Control);
 
@@ -520,79 +512,4 @@ impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-/// Has a signal raised when its stream is closed, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct RaiseAtClose<'a> {
-    control: &'a Control,
-    signal: Arc<Signal>,
-}
-
-impl Drop for RaiseAtClose<'_> {
-    fn drop(&mut self) {
-        let mut state = self.control.lock();
-        let mine = |signal: &Arc<Signal>| Arc::ptr_eq(signal, &self.signal);
-        if let Some(at) = state.watchers.iter().position(mine) {
-            state.watchers.swap_remove(at);
-        }
-    }
-}
-
-impl Control {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        ignore_poison(self.state.lock())
-    }
-
-    /// Waits until it is so, at most for `timeout`; returns whether it is.
-    fn wait_for(&self, timeout: Option<Duration>, is_so: fn(&State) -> bool) -> bool {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        is_so(&wait_until(&self.changed, self.lock(), deadline, is_so))
-    }
-
-    fn close(&self) {
-        self.close_with(self.lock());
-    }
-
-    fn abort(&self) {
-        let mut state = self.lock();
-        // One that was closed before has its end already, or is getting it.
-        state.aborted |= !state.closed;
-        self.close_with(state);
-    }
-
-    fn close_with(&self, mut state: MutexGuard<'_, State>) {
-        state.closed = true;
-        // They are not needed again: a stream closes once.
-        let watchers = std::mem::take(&mut state.watchers);
-        drop(state);
-        self.changed.notify_all();
-        for signal in watchers {
-            signal.raise();
-        }
-    }
-
-    /// An empty frame buffer, while the stream is open.
-    fn open_frame(&self) -> io::Result<Frame> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(closed());
-        }
-        let mut frame = state.spare.pop().unwrap_or_default();
-        drop(state);
-        frame.clear();
-        Ok(frame)
-    }
-
-    fn put_back(&self, frame: Frame) {
-        let frame = frame.recycle();
-        let mut state = self.lock();
-        if state.spare.len() < SPARE_FRAMES {
-            state.spare.push(frame);
-        }
-    }
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the event stream is closed")
 }

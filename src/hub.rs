@@ -140,6 +140,7 @@ pub use self::received::{IntoIter, Iter};
 pub use self::serve::{Ended, LagPolicy};
 pub use self::subscribe::{GapPolicy, Resume, Subscribe};
 pub use self::subscription::Subscription;
+pub use crate::emitter::{Peer, Socket};
 
 use self::log::Audience;
 use self::shared::{Ids, Owner, Shared};

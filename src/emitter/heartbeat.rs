@@ -12,7 +12,7 @@ use crate::sync::ignore_poison;
 use crate::writer::Frame;
 
 /// A heartbeat thread copies a few bytes and writes them; the rest is for the inner writer.
-const HEARTBEAT_STACK: usize = 256 << 10;
+pub(super) const STACK: usize = 256 << 10;
 
 /// The shortest interval, in place of a shorter one.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -142,7 +142,7 @@ where
     let stopped = Arc::clone(&pulse.stopped);
     let thread = thread::Builder::new()
         .name("sse-heartbeat".into())
-        .stack_size(HEARTBEAT_STACK)
+        .stack_size(STACK)
         .spawn(move || pulse.run())?;
     Ok(HeartbeatThread {
         control,
