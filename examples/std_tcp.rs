@@ -83,10 +83,14 @@ fn ticks(request: &Request, head: ResponseHead, connection: &TcpStream) -> io::R
     let last: u64 = http::last_event_id(request.header("Last-Event-ID"), &request.target)
         .and_then(|id| id.parse().ok())
         .unwrap_or(0);
-    let emitter = head.with_retry(Duration::from_secs(2)).start(connection)?;
+    let emitter = head
+        .with_retry(Duration::from_secs(2))
+        .start(connection.try_clone()?)?;
+    // From here on the stream is closed as soon as the client has gone.
+    emitter.watch(Duration::from_secs(15))?;
     for tick in last.saturating_add(1)..=u64::MAX {
         let event = Event::new("").with_name("tick").with_id(tick.to_string());
-        // Fails at the second write after the client has gone, or when it does not read.
+        // Fails when the client has gone, or does not read for as long as a write may take.
         emitter.emit_with(&event, |data| write!(data, "tick {tick}"))?;
         if emitter.wait_closed(Some(Duration::from_secs(1))) {
             break;
