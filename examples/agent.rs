@@ -4,7 +4,7 @@
 //! outlasts the server being killed and restarted, and with a STATE-FILE its own restart as well: it
 //! goes on after the last command that it has carried out.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sse_io::client::{Ending, Listeners, Request, Response, State, TRANSIENT_STATUSES};
-use sse_io::{EventSource, http};
+use sse_io::EventSource;
+use sse_io::client::{
+    ConnectError, Ending, Listeners, Request, Response, State, TRANSIENT_STATUSES,
+};
+use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 use ureq::{Agent, BodyReader};
 
 const USAGE: &str = "usage: agent URL [STATE-FILE]";
-
-/// How often the server sends a comment when it has nothing else to say.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -57,7 +57,7 @@ pub fn run(
     url: &str,
     state_file: Option<PathBuf>,
     commands: &Listeners,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn StdError>> {
     let last_event_id = match &state_file {
         Some(path) => load(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?,
         None => String::new(),
@@ -103,38 +103,22 @@ pub fn run(
     }
 }
 
+type Body = BufReader<BodyReader<'static>>;
+
 /// One attempt: makes the request, and waits for the head of the response.
-fn connect(
-    url: &str,
-    request: &Request<'_>,
-) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+#[rustfmt::skip] // line by line as in the README
+fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
     let config = Agent::config_builder()
-        .http_status_as_error(false) // the status is the library's to judge
-        .accept_encoding("identity") // compression would hold events back
+        .http_status_as_error(false) // the status is for EventSource to judge
         .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_per_read(Some(3 * HEARTBEAT)) // silence for so long: the connection is lost
-        .build();
-    // An agent for each attempt: shutting it down ends a blocked read, and the agent.
-    let agent = Agent::new_with_config(config);
-    let shut_down = agent.clone();
-    request.on_close(move || shut_down.shutdown());
-    let mut call = agent.get(url);
-    for (name, value) in request.headers() {
-        call = call.header(name, value);
-    }
-    let response = call.call().map_err(|error| match error {
-        // No other attempt would do better.
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            io::Error::new(io::ErrorKind::InvalidInput, error)
-        }
-        error => error.into_io(),
-    })?;
-    let (head, body) = response.into_parts();
-    let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
-    let body = BufReader::new(body.into_reader());
-    let response = Response::new(head.status.as_u16(), header("Content-Type"), body);
-    Ok(response.with_retry_after(http::retry_after(header("Retry-After"))))
+        .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
+    let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
+    let call = request.headers().fold(agent.get(url), |call, (name, v)| call.header(name, v));
+    request.on_close(move || agent.shutdown());
+    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+    let result = call.call().map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+    let (head, body) = result?.map(|body| BufReader::new(body.into_reader())).into_parts();
+    Ok(Response::from_head(head.status, |name| head.headers.get(name), body))
 }
 
 /// The last event ID of an earlier run; empty when there was none.
@@ -156,7 +140,7 @@ fn save(path: &Path, last_event_id: &str) -> io::Result<()> {
 }
 
 /// The error and what caused it.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -7,21 +7,21 @@
 //! has ended when the server answers 204. `--retry-statuses` follows over the likes of 503 as well.
 //! Without, `--comments` prints the comments too.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::io::{self, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sse_io::client::{Ending, ErrorKind, Request, Response, State, TRANSIENT_STATUSES};
+use sse_io::client::{
+    ConnectError, Ending, ErrorKind, Request, Response, State, TRANSIENT_STATUSES,
+};
 use sse_io::{Event, EventSource, Item, Reader, http};
+use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 use ureq::{Agent, BodyReader};
 
 const USAGE: &str = "\
 usage: tail [--last-event-id ID] [--comments] URL
        tail [--last-event-id ID] --follow [--retry-statuses] URL";
-
-/// Three heartbeats of most servers: a connection that is silent for so long is lost.
-const SILENCE: Duration = Duration::from_secs(45);
 
 fn main() -> ExitCode {
     let watched = io::stderr().is_terminal();
@@ -145,34 +145,22 @@ fn follow(
     }
 }
 
+type Body = BufReader<BodyReader<'static>>;
+
 /// One attempt: makes the request, and waits for the head of the response.
-fn connect(
-    url: &str,
-    request: &Request<'_>,
-) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+#[rustfmt::skip] // line by line as in the README
+fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
     let config = Agent::config_builder()
-        .http_status_as_error(false) // the status is the library's to judge
-        .accept_encoding("identity") // compression would hold events back
+        .http_status_as_error(false) // the status is for EventSource to judge
         .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_per_read(Some(SILENCE))
-        .build();
-    let mut call = Agent::new_with_config(config).get(url);
-    for (name, value) in request.headers() {
-        call = call.header(name, value);
-    }
-    let response = call.call().map_err(|error| match error {
-        // No other attempt would do better.
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            io::Error::new(io::ErrorKind::InvalidInput, error)
-        }
-        error => error.into_io(),
-    })?;
-    let (head, body) = response.into_parts();
-    let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
-    let body = BufReader::new(body.into_reader());
-    let response = Response::new(head.status.as_u16(), header("Content-Type"), body);
-    Ok(response.with_retry_after(http::retry_after(header("Retry-After"))))
+        .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
+    let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
+    let call = request.headers().fold(agent.get(url), |call, (name, v)| call.header(name, v));
+    request.on_close(move || agent.shutdown());
+    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+    let result = call.call().map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+    let (head, body) = result?.map(|body| BufReader::new(body.into_reader())).into_parts();
+    Ok(Response::from_head(head.status, |name| head.headers.get(name), body))
 }
 
 /// Prints the stream to `out` until its connection ends.
@@ -236,7 +224,7 @@ fn print(event: &Event<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The error and what caused it.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

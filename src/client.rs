@@ -6,41 +6,28 @@
 //! [`Connect`]:
 //!
 //! ```
-//! use std::io::{self, BufReader};
+//! use std::io::BufReader;
 //! use std::time::Duration;
 //!
-//! use sse_io::client::{Request, Response};
-//! use sse_io::{EventSource, http};
+//! use sse_io::EventSource;
+//! use sse_io::client::{ConnectError, Request, Response};
+//! use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 //! use ureq::{Agent, BodyReader};
 //!
-//! fn connect(url: &str, request: &Request<'_>) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+//! type Body = BufReader<BodyReader<'static>>;
+//!
+//! fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
 //!     let config = Agent::config_builder()
-//!         .http_status_as_error(false) // the status is the library's to judge
-//!         .accept_encoding("identity") // compression would hold events back
+//!         .http_status_as_error(false) // the status is for EventSource to judge
 //!         .timeout_connect(Some(Duration::from_secs(10)))
-//!         .timeout_recv_response(Some(Duration::from_secs(30)))
-//!         .timeout_per_read(Some(Duration::from_secs(45))) // three heartbeats of silence: it is lost
-//!         .build();
-//!     // An agent for each attempt: shutting it down ends a blocked read, and the agent.
-//!     let agent = Agent::new_with_config(config);
-//!     let shut_down = agent.clone();
-//!     request.on_close(move || shut_down.shutdown());
-//!     let mut call = agent.get(url);
-//!     for (name, value) in request.headers() {
-//!         call = call.header(name, value);
-//!     }
-//!     let response = call.call().map_err(|error| match error {
-//!         // No other attempt would do better.
-//!         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-//!             io::Error::new(io::ErrorKind::InvalidInput, error)
-//!         }
-//!         error => error.into_io(),
-//!     })?;
-//!     let (head, body) = response.into_parts();
-//!     let header = |name| head.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
-//!     let body = BufReader::new(body.into_reader());
-//!     let response = Response::new(head.status.as_u16(), header("Content-Type"), body);
-//!     Ok(response.with_retry_after(http::retry_after(header("Retry-After"))))
+//!         .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
+//!     let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
+//!     let call = request.headers().fold(agent.get(url), |call, (name, v)| call.header(name, v));
+//!     request.on_close(move || agent.shutdown());
+//!     let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+//!     let result = call.call().map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+//!     let (head, body) = result?.map(|body| BufReader::new(body.into_reader())).into_parts();
+//!     Ok(Response::from_head(head.status, |name| head.headers.get(name), body))
 //! }
 //!
 //! let mut source = EventSource::new(|request| connect("http://127.0.0.1:1/events", request))
@@ -58,7 +45,7 @@
 //! | no connection, a read error or time-out, the end of the body | a wait, then another attempt with `Last-Event-ID` |
 //! | 204 | the end: the server's way to say "no more" |
 //! | any other status, any other media type | the end with an error; [`with_retried_statuses`](EventSource::with_retried_statuses) has some statuses tried again |
-//! | a bad URL ([`InvalidInput`](std::io::ErrorKind::InvalidInput) from the connector) | the end with an error |
+//! | a bad URL, a redirect in circles ([`ConnectError::fatal`] from the connector) | the end with an error |
 //! | [`Closer::close`] from any thread | the end |
 //!
 //! Redirects are the HTTP library's; each attempt starts again at the first URL.
@@ -92,7 +79,7 @@ mod tests;
 
 pub use backoff::TRANSIENT_STATUSES;
 pub use closer::{Closer, Ending, State};
-pub use connect::{Connect, Request, Response};
+pub use connect::{Connect, ConnectError, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use listeners::{Listener, Listeners};
 pub use source::EventSource;

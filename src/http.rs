@@ -288,18 +288,29 @@ impl Default for ResponseHead {
 }
 
 /// Whether a `Content-Type` header names an event stream: `text/event-stream` in any case, with or
-/// without parameters (HTML standard, 9.2.3). A `charset` changes nothing, the stream is UTF-8.
+/// without parameters (HTML standard, 9.2.3). A `charset` changes nothing, the stream is UTF-8. A
+/// header that was sent twice and joined by a comma must name it both times.
 ///
 /// ```
 /// use sse_io::http::is_event_stream;
 ///
 /// assert!(is_event_stream("Text/Event-Stream; charset=utf-8"));
+/// assert!(is_event_stream("text/event-stream, text/event-stream"));
 /// assert!(!is_event_stream("text/event-streams"));
+/// assert!(!is_event_stream("text/event-stream, text/html"));
 /// ```
-pub fn is_event_stream(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    let essence = essence.trim_matches([' ', '\t', '\r', '\n']);
-    essence.eq_ignore_ascii_case("text/event-stream")
+pub fn is_event_stream(content_type: impl AsRef<[u8]>) -> bool {
+    let mut quoted = false;
+    // A comma in a quoted parameter joins nothing.
+    let joined = content_type.as_ref().split(|byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    joined.into_iter().all(|value| {
+        let essence = value.split(|byte| *byte == b';').next();
+        let essence = essence.unwrap_or_default().trim_ascii();
+        essence.eq_ignore_ascii_case(b"text/event-stream")
+    })
 }
 
 /// The wait that a `Retry-After` header asks for, when it does so in whole seconds (RFC 9110,

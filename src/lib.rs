@@ -56,7 +56,7 @@
 //!
 //! # let mut answers = [(200, &b"retry: 0\nid: 1\ndata: a\n\n"[..]), (200, b"id: 2\ndata: b\n\n"), (204, b"")].into_iter();
 //! # let mut get = |url: &str, headers: Vec<(&str, &[u8])>| -> std::io::Result<_> {
-//! #     assert_eq!((url, headers.len() > 2), ("https://example.org/events", answers.len() < 3));
+//! #     assert_eq!((url, headers.len() > 3), ("https://example.org/events", answers.len() < 3));
 //! #     Ok(answers.next().unwrap())
 //! # };
 //! # let mut seen = String::new();

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::client::{
-    Closer, Connect, Ending, Error, ErrorKind, Listener, Listeners, Request, Response, State,
-    TRANSIENT_STATUSES,
+    Closer, Connect, ConnectError, Ending, Error, ErrorKind, Listener, Listeners, Request,
+    Response, State, TRANSIENT_STATUSES,
 };
 use sse_io::{Event, EventSource, EventTooLarge};
 use util::readers::{Act, Scripted};
@@ -22,9 +22,9 @@ use util::within;
 const DEADLINE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(1);
 
-type Answer = io::Result<Response<Scripted>>;
+type Answer = Result<Response<Scripted>, ConnectError>;
 type Boxed = Box<dyn FnMut(&Request<'_>) -> Answer + Send>;
-type Slices = Box<dyn FnMut(&Request<'_>) -> io::Result<Response<&'static [u8]>>>;
+type Slices = Box<dyn FnMut(&Request<'_>) -> Result<Response<&'static [u8]>, ConnectError>>;
 
 /// What a connector was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +137,7 @@ fn a_request_asks_for_an_event_stream_past_caches() {
     let asked = Asked {
         headers: vec![
             ("Accept", b"text/event-stream".to_vec()),
+            ("Accept-Encoding", b"identity".to_vec()),
             ("Cache-Control", b"no-cache".to_vec()),
         ],
         last_event_id: String::new(),
@@ -157,9 +158,9 @@ fn the_last_event_id_goes_out_as_utf_8() {
     let (mut source, log) = client([stream("id: ü€ 7\ndata: a\n\n")]);
     assert_eq!(read(&mut source), ["a"]);
     let asked = &log.all()[1];
-    assert_eq!(asked.headers.len(), 3);
-    assert_eq!(asked.headers[2].0, "Last-Event-ID");
-    assert_eq!(asked.headers[2].1, b"\xc3\xbc\xe2\x82\xac 7");
+    assert_eq!(asked.headers.len(), 4);
+    assert_eq!(asked.headers[3].0, "Last-Event-ID");
+    assert_eq!(asked.headers[3].1, b"\xc3\xbc\xe2\x82\xac 7");
     assert_eq!(asked.last_event_id, "ü€ 7");
 }
 
@@ -215,7 +216,7 @@ fn an_empty_id_resets_the_last_one_and_its_header() {
         let (mut source, log) = client([stream("id: 1\ndata: a\n\n"), stream(reset), refused()]);
         source.by_ref().for_each(drop);
         assert_eq!(log.sent_ids(), ["", "1", "", ""], "{reset:?}");
-        assert_eq!(log.all()[2].headers.len(), 2);
+        assert_eq!(log.all()[2].headers.len(), 3);
     }
 }
 
@@ -358,7 +359,9 @@ fn every_other_media_type_is_final() {
         ";",
         "text/html",
         "text/event-streams",
-        "text/event-stream, text/event-stream",
+        "text/event-stream, text/html",
+        "text/html, text/event-stream",
+        "text/event-stream,",
         "application/json",
         "text/plain; x=text/event-stream",
     ] {
@@ -381,6 +384,9 @@ fn parameters_case_and_blanks_are_no_other_media_type() {
         b"text/event-stream;",
         b" text/event-stream\t; charset=latin-1",
         b"text/event-stream; x=\xff",
+        b"text/event-stream, text/event-stream",
+        b"text/event-stream;charset=utf-8,text/event-stream;charset=utf-8",
+        b"text/event-stream; x=\"a, b\"",
     ] {
         let answer = Ok(Response::new(200, same, body("data: a\n\n")));
         assert_eq!(data([answer]), ["a"]);
@@ -423,7 +429,7 @@ fn some_statuses_are_tried_again_on_demand() {
 
 #[test]
 fn a_bad_url_is_final() {
-    let bad = || Err(io::Error::new(IoKind::InvalidInput, "no host"));
+    let bad = || Err(ConnectError::fatal("no host"));
     let (mut source, log) = client([refused(), bad(), stream("data: a\n\n")]);
     let error = source.next_event().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
@@ -439,6 +445,7 @@ fn any_other_failure_to_connect_is_tried_again() {
         IoKind::TimedOut,
         IoKind::NotFound,
         IoKind::PermissionDenied,
+        IoKind::InvalidInput,
         IoKind::InvalidData,
         IoKind::Interrupted,
         IoKind::Other,
@@ -649,7 +656,10 @@ fn what_errors_say() {
         assert_eq!(inner.kind(), client_kind);
     };
     check(
-        first(Err(io::Error::new(IoKind::InvalidInput, "no such scheme"))),
+        first(Err(ConnectError::fatal(io::Error::new(
+            IoKind::InvalidInput,
+            "no such scheme",
+        )))),
         "cannot connect",
         Some("no such scheme"),
         IoKind::InvalidInput,
@@ -1058,7 +1068,7 @@ fn an_error_may_use_the_closer_when_it_is_dropped() {
         let (waits, is_waiting) = mpsc::channel();
         let mut source = EventSource::new(move |_| {
             let error = Curious(given.recv().unwrap());
-            Err::<Response<Scripted>, _>(io::Error::other(error))
+            Err::<Response<Scripted>, _>(ConnectError::retry(error))
         })
         .with_reconnection_limits(SHORT, SHORT)
         .with_max_attempts(3)
@@ -1245,7 +1255,7 @@ struct Always(&'static [u8]);
 impl Connect for Always {
     type Body = &'static [u8];
 
-    fn connect(&mut self, _: &Request<'_>) -> io::Result<Response<Self::Body>> {
+    fn connect(&mut self, _: &Request<'_>) -> Result<Response<Self::Body>, ConnectError> {
         Ok(Response::new(200, "text/event-stream", self.0))
     }
 }
@@ -1253,7 +1263,7 @@ impl Connect for Always {
 #[test]
 fn closures_functions_boxes_and_types_of_ones_own_connect() {
     let text = &b"data: a\n\n"[..];
-    fn function(_: &Request<'_>) -> io::Result<Response<&'static [u8]>> {
+    fn function(_: &Request<'_>) -> Result<Response<&'static [u8]>, ConnectError> {
         Ok(Response::new(200, "text/event-stream", &b"data: a\n\n"[..]))
     }
     fn first<C: Connect>(mut source: EventSource<C>) {

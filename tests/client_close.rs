@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Closer, Connect, Ending, Listeners, Request, Response, State};
+use sse_io::client::{Closer, Connect, ConnectError, Ending, Listeners, Request, Response, State};
 use util::connectors::{Tcp, Ureq};
 use util::script_server::{HEAD, Script, ScriptServer, chunked, plain, status};
 use util::within;
@@ -234,7 +234,7 @@ struct ClosedInside<C> {
 impl<C: Connect> Connect for ClosedInside<C> {
     type Body = C::Body;
 
-    fn connect(&mut self, request: &Request<'_>) -> std::io::Result<Response<C::Body>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<C::Body>, ConnectError> {
         self.closers.recv().expect("a closer").close();
         self.inner.connect(request)
     }
@@ -296,7 +296,7 @@ struct PanicsOnClose<C>(C);
 impl<C: Connect> Connect for PanicsOnClose<C> {
     type Body = C::Body;
 
-    fn connect(&mut self, request: &Request<'_>) -> std::io::Result<Response<C::Body>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<C::Body>, ConnectError> {
         request.on_close(|| panic!("the first hook was told to panic"));
         let response = self.0.connect(request);
         request.on_close(|| panic!("the last hook was told to panic"));

@@ -3,13 +3,12 @@
 
 mod util;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Connect, Request, Response, State};
+use sse_io::client::{Connect, ConnectError, Request, Response, State};
 use util::connectors::{Tcp, Ureq};
 use util::script_server::{HEAD, Script, ScriptServer, chunked, plain, sized, status};
 use util::within;
@@ -33,6 +32,7 @@ const CANNOT: &str = "cannot connect";
 const LOST: &str = "the connection was lost";
 const ENDED: &str = "the stream has ended";
 const NO_MORE: &str = "the server has no more";
+const ENCODED: &str = "the response is encoded with \"gzip\", which was not asked for";
 
 struct Fault {
     scripts: Vec<Script>,
@@ -103,7 +103,7 @@ impl<C: Connect> Changing<C> {
 impl<C: Connect> Connect for Changing<C> {
     type Body = C::Body;
 
-    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<C::Body>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<C::Body>, ConnectError> {
         match self.first.take() {
             Some(mut first) => first.connect(request),
             None => self.then.connect(request),
@@ -188,12 +188,31 @@ faults! {
     silent_before_the_head: silent([Script::new().hold()]) => [CANNOT, NO_MORE], ["/", "/"];
     silent_in_the_head: silent([Script::new().send(HEAD).hold()])
         => [CANNOT, NO_MORE], ["/", "/"];
-    no_http_at_all: fault([Script::new().send("220 mail.example ESMTP\r\n")])
-        => [CANNOT, NO_MORE], ["/", "/"];
-    a_head_without_end: fault([Script::new().send("HTTP/1.1 200 OK\r\n").flood("X-Filler: x\r\n")])
-        => [CANNOT, NO_MORE], ["/", "/"];
-    a_header_without_end: fault([Script::new().send("HTTP/1.1 200 OK\r\nX: ").flood("xxxxxxxxxxx")])
-        => [CANNOT, NO_MORE], ["/", "/"];
+}
+
+// What is not HTTP gets no better: ureq tells it from bad luck, the other connector does not.
+faults! {
+    no_http_at_all: fault([Script::new().send("220 mail.example ESMTP\r\n")]) => {
+        ureq: ["cannot connect: protocol: http parse fail: invalid HTTP version"], ["/"];
+        tcp: [CANNOT, NO_MORE], ["/", "/"];
+    }
+    a_head_without_end: fault([Script::new().send("HTTP/1.1 200 OK\r\n").flood("X-Filler: x\r\n")]) => {
+        ureq: ["cannot connect: protocol: http parse resulted in too many headers"], ["/"];
+        tcp: [CANNOT, NO_MORE], ["/", "/"];
+    }
+}
+
+#[test]
+fn a_header_without_end() {
+    let endless = || {
+        let head = Script::new().send("HTTP/1.1 200 OK\r\nX: ");
+        fault([head.flood("xxxxxxxxxxx")])
+    };
+    // How much ureq has read of it is chance.
+    let (seen, asked) = within(DEADLINE, move || play(Via::Ureq, endless()));
+    assert!(seen[0].starts_with("cannot connect: response header is too big: "));
+    assert_eq!((seen.len(), asked.len()), (1, 1));
+    check(Via::Tcp, endless(), &[CANNOT, NO_MORE], &["/", "/"]);
 }
 
 // The connection ends, one way or the other, and the client goes on where it was.
@@ -342,18 +361,18 @@ faults! {
         ureq: [OPEN, EVENT_A, ENDED, NO_MORE], STREAM_ASKED;
         tcp: [OPEN, EVENT_A, LOST, NO_MORE], STREAM_ASKED;
     }
-    // ureq decodes what it has not asked for; the other connector refuses it.
+    // ureq decodes what it has not asked for; to the other connector it is refused by name.
     compressed: fault([Script::new().send(HEAD).send("Content-Encoding: gzip\r\n\r\n").send(GZIPPED_A)]) => {
         ureq: STREAM, STREAM_ASKED;
-        tcp: [CANNOT, NO_MORE], ["/", "/"];
+        tcp: [ENCODED], ["/"];
     }
     compressed_and_cut_short: fault([Script::new().send(HEAD).send("Content-Encoding: gzip\r\n\r\n").send(&GZIPPED_A[..20])]) => {
         ureq: [OPEN, LOST, NO_MORE], ["/", "/"];
-        tcp: [CANNOT, NO_MORE], ["/", "/"];
+        tcp: [ENCODED], ["/"];
     }
     not_what_it_says_it_is_compressed_with: fault([Script::new().send(HEAD).send("Content-Encoding: gzip\r\n\r\n").send(A)]) => {
         ureq: [OPEN, LOST, NO_MORE], ["/", "/"];
-        tcp: [CANNOT, NO_MORE], ["/", "/"];
+        tcp: [ENCODED], ["/"];
     }
     redirected: fault([moved(302), plain(A), moved(307), plain(B)]) => {
         ureq: [OPEN, EVENT_A, ENDED, OPEN, EVENT_B, ENDED, NO_MORE],
@@ -365,24 +384,28 @@ faults! {
         tcp: [&refusal(301)[..]], ["/"];
     }
     redirected_to_nowhere: fault([status(302, "")]) => {
-        ureq: [CANNOT, NO_MORE], ["/", "/"];
+        ureq: ["cannot connect: protocol: missing a location header"], ["/"];
         tcp: [&refusal(302)[..]], ["/"];
     }
     redirected_to_what_is_no_address: fault([status(302, "Location: no such://x y\r\n")]) => {
-        ureq: [CANNOT, NO_MORE], ["/", "/"];
+        ureq: ["cannot connect: protocol: location header is malformed: no such://x y"], ["/"];
         tcp: [&refusal(302)[..]], ["/"];
     }
-    // To ureq it is a bad URL like one of the caller's, which is final.
     redirected_to_another_scheme: fault([status(302, "Location: ftp://127.0.0.1/\r\n")]) => {
         ureq: ["cannot connect: bad uri: unknown scheme: ftp"], ["/"];
         tcp: [&refusal(302)[..]], ["/"];
     }
+    // To ureq an empty Location is where it is already.
+    redirected_to_an_empty_location: fault(vec![status(302, "Location:\r\n"); 11]) => {
+        ureq: ["cannot connect: too many redirects"], ["/"; 11];
+        tcp: [&refusal(302)[..]], ["/"];
+    }
     a_choice_of_redirects: fault([status(300, "")]) => {
-        ureq: [CANNOT, NO_MORE], ["/", "/"];
+        ureq: ["cannot connect: protocol: missing a location header"], ["/"];
         tcp: [&refusal(300)[..]], ["/"];
     }
     redirected_in_circles: fault(vec![status(302, "Location: /\r\n"); 11]) => {
-        ureq: [CANNOT, NO_MORE], ["/"; 12];
+        ureq: ["cannot connect: too many redirects"], ["/"; 11];
         tcp: [&refusal(302)[..]], ["/"];
     }
 }

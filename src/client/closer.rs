@@ -139,8 +139,7 @@ impl fmt::Display for State {
             }
             State::Open => f.write_str("open"),
             State::Waiting { why, delay } => {
-                write!(f, "waiting for {delay:.1?}: ")?;
-                with_causes(f, why)
+                write!(f, "waiting for {delay:.1?}: {why:#}")
             }
             State::Closed(ending) => write!(f, "closed: {ending}"),
         }
@@ -153,20 +152,8 @@ impl fmt::Display for Ending {
             Ending::Closer => f.write_str("by this side"),
             Ending::NoContent => f.write_str("the server has no more"),
             Ending::Finished => f.write_str("the stream is complete"),
-            Ending::Failed(error) => with_causes(f, error),
+            Ending::Failed(error) => write!(f, "{error:#}"),
         }
-    }
-}
-
-/// The error and what has caused it: a state has no `source` to give that out by.
-fn with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
-    write!(f, "{error}")?;
-    match error.source() {
-        Some(cause) => {
-            f.write_str(": ")?;
-            with_causes(f, cause)
-        }
-        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The seam to HTTP: what a connector is asked for, and what it answers.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -12,42 +13,163 @@ use crate::http;
 /// The longest last event ID that is sent, in bytes: about what a header can hold anywhere.
 const MAX_ID: usize = 4 << 10;
 
-/// Makes one HTTP request for an [`EventSource`](super::EventSource), and gives its response back.
+/// Makes one HTTP request for an [`EventSource`](super::EventSource) and returns its response.
 ///
-/// Closures are connectors: [`EventSource::new`](super::EventSource::new) takes them. Implement it
-/// for a type that has a state to show;
+/// Every closure with the right signature is a connector, and
+/// [`EventSource::new`](super::EventSource::new) takes it. Implement the trait for a type that has
+/// state of its own or needs a name;
 /// [`EventSource::with_connect`](super::EventSource::with_connect) takes that.
+///
+/// ```
+/// use sse_io::EventSource;
+/// use sse_io::client::{Connect, ConnectError, Request, Response};
+///
+/// /// Plays a recorded stream.
+/// struct Recorded(&'static [u8]);
+///
+/// impl Connect for Recorded {
+///     type Body = &'static [u8];
+///
+///     fn connect(&mut self, _: &Request<'_>) -> Result<Response<Self::Body>, ConnectError> {
+///         Ok(Response::new(200, "text/event-stream", self.0))
+///     }
+/// }
+///
+/// let mut source = EventSource::with_connect(Recorded(b"data: a\n\n"));
+/// assert_eq!(source.next_event()?.unwrap().data, "a");
+/// # Ok::<(), sse_io::client::Error>(())
+/// ```
 pub trait Connect {
-    /// The response's body. A `BufReader` of 8 to 16 KiB around what the HTTP library gives will do.
+    /// The response's body, such as a `BufReader` around what the HTTP library returns.
     type Body: BufRead;
 
     /// Makes the request and waits for the head of the response. Name look-up, TCP connect, TLS,
-    /// redirects and time-outs are the connector's. It should
+    /// redirects and time-outs are the connector's job. It should
     ///
-    /// - send [`Request::headers`] with a GET, or with what else the server asks for;
-    /// - register what ends a blocked read with [`Request::on_close`], as soon as there is something
+    /// - send [`Request::headers`], with a GET or whatever the server expects;
+    /// - pass what ends a blocked read to [`Request::on_close`], as soon as there is something
     ///   to end;
-    /// - give every response back, whatever its status;
-    /// - ask for no compression, which holds events back, and set no limit on the body's size or on
-    ///   the time it takes as a whole, only on silence.
+    /// - return every response, whatever its status;
+    /// - set no limit on the body's size or on the time it takes as a whole, only on silence.
     ///
     /// # Errors
     ///
-    /// Anything that kept the response from coming: it will be tried again. Only
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput), for a bad URL or header, ends the stream for
-    /// good.
-    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<Self::Body>>;
+    /// A [`ConnectError`] when there is no response. An [`io::Error`] turns into one that is tried
+    /// again; [`ConnectError::fatal`] ends the stream.
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<Self::Body>, ConnectError>;
 }
 
 impl<F, B> Connect for F
 where
-    F: FnMut(&Request<'_>) -> io::Result<Response<B>>,
+    F: FnMut(&Request<'_>) -> Result<Response<B>, ConnectError>,
     B: BufRead,
 {
     type Body = B;
 
-    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<B>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<B>, ConnectError> {
         self(request)
+    }
+}
+
+/// Why a connector has no response, and whether another attempt could do better.
+///
+/// `?` turns an [`io::Error`] or an [`io::ErrorKind`] into one that is tried again, whatever its
+/// kind.
+///
+/// ```
+/// use std::io;
+/// use sse_io::client::ConnectError;
+///
+/// let bad_luck = ConnectError::from(io::Error::from(io::ErrorKind::InvalidInput));
+/// assert!(!bad_luck.is_fatal());
+/// assert!(ConnectError::fatal("the URL has no host").is_fatal());
+/// ```
+#[derive(Debug)]
+pub struct ConnectError {
+    error: io::Error,
+    fatal: bool,
+}
+
+impl ConnectError {
+    /// A failure that another attempt may not meet: no connection, a time-out, an unknown host.
+    ///
+    /// ```
+    /// # use sse_io::client::ConnectError;
+    /// assert!(!ConnectError::retry("the token server is down").is_fatal());
+    /// ```
+    pub fn retry(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        ConnectError::retry_if(true, error)
+    }
+
+    /// A failure that every attempt would meet: a bad URL or header, a redirect in circles. It ends
+    /// the stream.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{ConnectError, ErrorKind, Response};
+    ///
+    /// let mut source = EventSource::new(|_| {
+    ///     Err::<Response<&[u8]>, _>(ConnectError::fatal("the URL has no host"))
+    /// });
+    /// let error = source.next_event().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Connect);
+    /// assert_eq!(format!("{error:#}"), "cannot connect: the URL has no host");
+    /// ```
+    pub fn fatal(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        ConnectError::retry_if(false, error)
+    }
+
+    /// [`retry`](ConnectError::retry) if `transient`, otherwise [`fatal`](ConnectError::fatal): for
+    /// an HTTP library's error, sorted by a `matches!`.
+    ///
+    /// ```
+    /// # use sse_io::client::ConnectError;
+    /// let sort = |error: &'static str| ConnectError::retry_if(error.contains("time-out"), error);
+    /// assert!(!sort("time-out").is_fatal());
+    /// assert!(sort("no such scheme").is_fatal());
+    /// ```
+    pub fn retry_if(transient: bool, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let error = match error.into().downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(error) => io::Error::other(error),
+        };
+        ConnectError {
+            error,
+            fatal: !transient,
+        }
+    }
+
+    /// Whether it ends the stream.
+    pub fn is_fatal(&self) -> bool {
+        self.fatal
+    }
+
+    pub(super) fn into_io(self) -> io::Error {
+        self.error
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        ConnectError::retry(error)
+    }
+}
+
+impl From<io::ErrorKind> for ConnectError {
+    fn from(kind: io::ErrorKind) -> Self {
+        io::Error::from(kind).into()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
     }
 }
 
@@ -67,8 +189,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The headers to send, name and value: `Accept`, `Cache-Control`, and `Last-Event-ID` when
-    /// there is one that a header can carry.
+    /// The headers to send, name and value: `Accept`, `Accept-Encoding: identity` (compression
+    /// would hold events back), `Cache-Control`, and `Last-Event-ID` when there is one that a header
+    /// can carry.
     ///
     /// Values are bytes: a last event ID goes out as UTF-8, not as Latin-1 and not percent-encoded
     /// (HTML standard, 9.2.3). ureq takes them as they are.
@@ -80,6 +203,7 @@ impl<'a> Request<'a> {
         let id = sent.then_some(("Last-Event-ID", self.last_event_id.as_bytes()));
         [
             ("Accept", &b"text/event-stream"[..]),
+            ("Accept-Encoding", b"identity"),
             ("Cache-Control", b"no-cache"),
         ]
         .into_iter()
@@ -127,39 +251,109 @@ impl fmt::Debug for Request<'_> {
 #[must_use = "the response is what a connector returns"]
 pub struct Response<B> {
     status: u16,
-    /// None when it is an event stream, else what it is instead.
+    /// None for an event stream, otherwise what it is instead.
     other_type: Option<String>,
+    /// What the body is encoded with, unless that is nothing.
+    encoding: Option<String>,
     retry_after: Option<Duration>,
     body: B,
 }
 
-impl<B: BufRead> Response<B> {
-    /// A response with this status, `Content-Type` header and body, which is not looked at yet.
+impl<B> Response<B> {
+    /// A response with this status, `Content-Type` header and body. The body is not read yet.
     ///
     /// The content type is anything that gives bytes (`&str`, `&[u8]`, an `http::HeaderValue`), and
-    /// empty when the header is missing.
+    /// empty when the header is missing. [`from_head`](Response::from_head) takes the other headers
+    /// that matter as well.
+    ///
+    /// ```
+    /// use sse_io::client::Response;
+    ///
+    /// let response = Response::new(200, "text/event-stream", &b"data: a\n\n"[..]);
+    /// # let _ = response;
+    /// ```
     pub fn new(status: u16, content_type: impl AsRef<[u8]>, body: B) -> Self {
         let content_type = content_type.as_ref();
-        // Parameters are ignored, in whatever encoding they are.
-        let essence = content_type.split(|byte| *byte == b';').next();
-        let is_stream = essence
-            .and_then(|essence| std::str::from_utf8(essence).ok())
-            .is_some_and(http::is_event_stream);
-        let shown = &content_type[..content_type.len().min(100)];
         Response {
             status,
-            other_type: (!is_stream).then(|| String::from_utf8_lossy(shown).into_owned()),
+            other_type: (!http::is_event_stream(content_type)).then(|| start_of(content_type)),
+            encoding: None,
             retry_after: None,
             body,
         }
     }
 
-    /// How long the server wants to be left alone: its `Retry-After` header in seconds, as
+    /// A response with this status and body, whose headers the closure looks up by name. It is asked
+    /// for `Content-Type`, `Retry-After` and `Content-Encoding`.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{ErrorKind, Response};
+    ///
+    /// let headers = [("content-type", "text/event-stream"), ("content-encoding", "gzip")];
+    /// let header = |name: &str| {
+    ///     let found = headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+    ///     found.map(|(_, value)| *value)
+    /// };
+    /// let mut source = EventSource::new(|_| Ok(Response::from_head(200_u16, header, &b""[..])));
+    /// let error = source.next_event().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ContentEncoding);
+    /// ```
+    pub fn from_head<V: AsRef<[u8]>>(
+        status: impl Into<u16>,
+        header: impl Fn(&'static str) -> Option<V>,
+        body: B,
+    ) -> Self {
+        let content_type = header("Content-Type");
+        let content_type = content_type.as_ref().map_or(&b""[..], AsRef::as_ref);
+        let encoding = header("Content-Encoding");
+        let encoding = encoding.as_ref().map_or(&b""[..], AsRef::as_ref);
+        let is_plain = |coding: &[u8]| {
+            let coding = coding.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+        };
+        let is_encoded = !encoding.split(|byte| *byte == b',').all(is_plain);
+        Response {
+            encoding: is_encoded.then(|| start_of(encoding)),
+            ..Response::new(status.into(), content_type, body)
+        }
+        .with_retry_after(header("Retry-After").and_then(http::retry_after))
+    }
+
+    /// Sets how long the server wants to be left alone: its `Retry-After` header, as
     /// [`http::retry_after`](crate::http::retry_after) reads it. Counts for the statuses that are
     /// tried again. Default: none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::client::Response;
+    ///
+    /// let response = Response::new(503, "", &b""[..]).with_retry_after(Duration::from_secs(30));
+    /// # let _ = response;
+    /// ```
     pub fn with_retry_after(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.retry_after = delay.into();
         self
+    }
+
+    /// The same response with another body, made of this one: buffered, boxed, decoded.
+    ///
+    /// ```
+    /// use std::io::BufReader;
+    /// use sse_io::client::Response;
+    ///
+    /// let unbuffered: &[u8] = b"data: a\n\n";
+    /// let response = Response::new(200, "text/event-stream", unbuffered).map_body(BufReader::new);
+    /// # let _: Response<BufReader<&[u8]>> = response;
+    /// ```
+    pub fn map_body<T>(self, map: impl FnOnce(B) -> T) -> Response<T> {
+        Response {
+            status: self.status,
+            other_type: self.other_type,
+            encoding: self.encoding,
+            retry_after: self.retry_after,
+            body: map(self.body),
+        }
     }
 
     pub(super) fn into_body(self) -> B {
@@ -179,7 +373,15 @@ impl<B: BufRead> Response<B> {
         if self.status != 200 {
             return Some(ErrorKind::Status(self.status).into());
         }
+        if let Some(encoding) = &self.encoding {
+            return Some(Error::encoding(encoding.clone()));
+        }
         let other = self.other_type.as_ref()?;
         Some(Error::media_type(other.clone()))
     }
+}
+
+/// The start of a header's value, to be shown.
+fn start_of(value: &[u8]) -> String {
+    String::from_utf8_lossy(&value[..value.len().min(100)]).into_owned()
 }

@@ -10,15 +10,31 @@ use crate::parser::EventTooLarge;
 /// What went wrong with an event stream. Cheap to clone.
 ///
 /// Into [`io::Error`] it goes as a whole: its kind is that of the cause where there is one
-/// ([`InvalidData`](io::ErrorKind::InvalidData) for an event too large or another media type,
+/// ([`InvalidData`](io::ErrorKind::InvalidData) for an event too large, another media type or a
+/// compressed body,
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for the end of a stream,
 /// [`Other`](io::ErrorKind::Other) for a status), and this error is reached by `get_ref`.
-#[derive(Clone, Debug)]
+///
+/// `{}` says what went wrong, `{:#}` what caused it as well, and so does `{:?}`, which is what
+/// `fn main() -> Result<(), Error>` prints:
+///
+/// ```
+/// use sse_io::EventSource;
+/// use sse_io::client::{ConnectError, Response};
+///
+/// let mut source = EventSource::new(|_| {
+///     Err::<Response<&[u8]>, _>(ConnectError::fatal("the URL has no host"))
+/// });
+/// let error = source.next_event().unwrap_err();
+/// assert_eq!(error.to_string(), "cannot connect");
+/// assert_eq!(format!("{error:#}"), "cannot connect: the URL has no host");
+/// assert_eq!(format!("{error:?}"), "cannot connect: the URL has no host");
+/// ```
+#[derive(Clone)]
 pub struct Error {
     repr: Arc<Repr>,
 }
 
-#[derive(Debug)]
 struct Repr {
     kind: ErrorKind,
     /// More to say: the media type that came, how many attempts there were.
@@ -26,7 +42,6 @@ struct Repr {
     source: Option<Source>,
 }
 
-#[derive(Debug)]
 enum Source {
     Io(io::Error),
     Client(Error),
@@ -36,13 +51,14 @@ enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The connector failed. Final when its error is of kind
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput).
+    /// The connector failed. Final when its error was [fatal](super::ConnectError::fatal).
     Connect,
     /// The response had a status other than 200 and 204. Final unless it is one to be tried again.
     Status(u16),
     /// The response was no `text/event-stream`. Final.
     MediaType,
+    /// The response's body is compressed, although the request asked for it as it is. Final.
+    ContentEncoding,
     /// The connection was lost, or the stream has ended. Final in finite mode alone, when events
     /// were lost that cannot be asked for again.
     Disconnected,
@@ -77,6 +93,10 @@ impl Error {
         Error::new(ErrorKind::MediaType, other, None)
     }
 
+    pub(super) fn encoding(encoding: String) -> Self {
+        Error::new(ErrorKind::ContentEncoding, encoding, None)
+    }
+
     pub(super) fn exhausted(attempts: u32, last: Error) -> Self {
         let detail = match attempts {
             0 => "the connection was lost".into(),
@@ -91,7 +111,10 @@ impl Error {
         match (&self.repr.source, self.repr.kind) {
             (Some(Source::Io(source)), _) => source.kind(),
             (Some(Source::Client(source)), _) => source.io_kind(),
-            (None, ErrorKind::MediaType | ErrorKind::EventTooLarge) => io::ErrorKind::InvalidData,
+            (
+                None,
+                ErrorKind::MediaType | ErrorKind::ContentEncoding | ErrorKind::EventTooLarge,
+            ) => io::ErrorKind::InvalidData,
             (None, ErrorKind::Disconnected) => io::ErrorKind::UnexpectedEof,
             (None, _) => io::ErrorKind::Other,
         }
@@ -112,6 +135,25 @@ impl From<Error> for io::Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_alone(f)?;
+        let mut cause = self.source().filter(|_| f.alternate());
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
+
+impl Error {
+    /// What went wrong, without what caused it.
+    fn fmt_alone(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Repr {
             kind,
             detail,
@@ -129,6 +171,10 @@ impl fmt::Display for Error {
                     "the response is of type {detail:?}, not text/event-stream"
                 )
             }
+            ErrorKind::ContentEncoding => write!(
+                f,
+                "the response is encoded with {detail:?}, which was not asked for"
+            ),
             ErrorKind::Disconnected if source.is_some() => f.write_str("the connection was lost"),
             ErrorKind::Disconnected => f.write_str("the stream has ended"),
             ErrorKind::EventTooLarge => f.write_str("an event was skipped"),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::backoff::{Backoff, Next};
 use super::clock::{Clock, Random, SystemClock};
 use super::closer::{Closer, Control, Ending, State};
-use super::connect::{Connect, Request, Response, withholds};
+use super::connect::{Connect, ConnectError, Request, Response, withholds};
 use super::error::{Error, ErrorKind};
 use super::listeners::{Listeners, Notice};
 use crate::event::Event;
@@ -68,7 +68,7 @@ pub struct EventSource<C: Connect> {
 
 impl<F, B> EventSource<F>
 where
-    F: FnMut(&Request<'_>) -> io::Result<Response<B>>,
+    F: FnMut(&Request<'_>) -> Result<Response<B>, ConnectError>,
     B: BufRead,
 {
     /// A client whose requests the closure makes: see [`Connect`]. Does not connect yet.
@@ -353,9 +353,9 @@ impl<C: Connect> EventSource<C> {
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                let is_final = error.kind() == io::ErrorKind::InvalidInput;
-                let error = Error::from_io(ErrorKind::Connect, error);
-                return match is_final {
+                let is_fatal = error.is_fatal();
+                let error = Error::from_io(ErrorKind::Connect, error.into_io());
+                return match is_fatal {
                     true => self.fail(error),
                     false => self.failed(None, error, listeners),
                 };
@@ -371,7 +371,7 @@ impl<C: Connect> EventSource<C> {
             let is_final = !self.retried_statuses.contains(&response.status());
             // Its connection is not to be held over the wait.
             drop(response);
-            return match is_final || error.kind() == ErrorKind::MediaType {
+            return match is_final || !matches!(error.kind(), ErrorKind::Status(_)) {
                 true => self.fail(error),
                 false => self.failed(retry_after, error, listeners),
             };

@@ -89,7 +89,7 @@ impl io::BufRead for Body {
     }
 }
 
-type Connector = Box<dyn FnMut(&Request<'_>) -> io::Result<Response<Body>>>;
+type Connector = Box<dyn FnMut(&Request<'_>) -> Result<Response<Body>, ConnectError>>;
 
 /// A client whose attempts follow the script, then find a 204.
 fn client(script: impl IntoIterator<Item = Attempt>) -> (EventSource<Connector>, VirtualClock) {

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use sse_io::client::{Connect, Request, Response};
+use sse_io::client::{Connect, ConnectError, Request, Response};
 use ureq::Agent;
+use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 
 /// ureq as the module's documentation recommends it; silence longer than `patience` is an error.
 #[derive(Debug)]
@@ -17,35 +18,30 @@ pub struct Ureq {
 impl Connect for Ureq {
     type Body = BufReader<ureq::BodyReader<'static>>;
 
-    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<Self::Body>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<Self::Body>, ConnectError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .accept_encoding("identity")
             .timeout_connect(Some(self.patience))
-            .timeout_recv_response(Some(self.patience))
-            .timeout_per_read(Some(self.patience))
-            .build();
-        let agent = Agent::new_with_config(config);
-        let shut_down = agent.clone();
-        request.on_close(move || shut_down.shutdown());
-        let mut call = agent.get(&self.url);
-        for (name, value) in request.headers() {
-            call = call.header(name, value);
-        }
-        let response = call.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                io::Error::new(ErrorKind::InvalidInput, error)
-            }
-            error => error.into_io(),
-        })?;
-        let status = response.status().as_u16();
-        let headers = response.headers();
-        let content_type = headers.get("Content-Type").cloned();
-        let content_type = content_type.as_ref().map_or(&b""[..], |v| v.as_bytes());
-        let retry_after = headers.get("Retry-After").cloned();
-        let retry_after = retry_after.and_then(|value| sse_io::http::retry_after(value.as_bytes()));
-        let body = BufReader::new(response.into_body().into_reader());
-        Ok(Response::new(status, content_type, body).with_retry_after(retry_after))
+            .timeout_per_read(Some(self.patience));
+        let agent = config.build().new_agent();
+        let headers = request.headers();
+        let call = headers.fold(agent.get(&self.url), |call, (name, value)| {
+            call.header(name, value)
+        });
+        request.on_close(move || agent.shutdown());
+        let passes =
+            |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+        let result = call
+            .call()
+            .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+        let (head, body) = result?
+            .map(|body| BufReader::new(body.into_reader()))
+            .into_parts();
+        Ok(Response::from_head(
+            head.status,
+            |name| head.headers.get(name),
+            body,
+        ))
     }
 }
 
@@ -60,7 +56,7 @@ pub struct Tcp {
 impl Connect for Tcp {
     type Body = BufReader<Body>;
 
-    fn connect(&mut self, request: &Request<'_>) -> io::Result<Response<Self::Body>> {
+    fn connect(&mut self, request: &Request<'_>) -> Result<Response<Self::Body>, ConnectError> {
         let mut socket = TcpStream::connect_timeout(&self.address, self.patience)?;
         let shut_down = socket.try_clone()?;
         request.on_close(move || {
@@ -80,9 +76,12 @@ impl Connect for Tcp {
         let mut socket = BufReader::new(socket);
         let head = Head::read(&mut socket)?;
         let framing = head.framing()?;
-        let (content_type, retry_after) = (head.joined("content-type"), head.retry_after());
         let body = BufReader::new(Body { socket, framing });
-        Ok(Response::new(head.status, content_type, body).with_retry_after(retry_after))
+        Ok(Response::from_head(
+            head.status,
+            |name| Some(head.joined(name)),
+            body,
+        ))
     }
 }
 
@@ -122,20 +121,13 @@ impl Head {
 
     /// All fields of that name, as one.
     fn joined(&self, name: &str) -> Vec<u8> {
-        let values = self.fields.iter().filter(|(field, _)| field == name);
+        let fields = self.fields.iter();
+        let values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
         let values: Vec<&[u8]> = values.map(|(_, value)| &value[..]).collect();
         values.join(&b", "[..])
     }
 
-    fn retry_after(&self) -> Option<Duration> {
-        sse_io::http::retry_after(self.joined("retry-after"))
-    }
-
     fn framing(&self) -> io::Result<Framing> {
-        let encoding = self.joined("content-encoding");
-        if !encoding.is_empty() && encoding != b"identity" {
-            return Err(invalid("an encoding that was not asked for"));
-        }
         let (transfer, length) = (
             self.joined("transfer-encoding"),
             self.joined("content-length"),

@@ -11,8 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sse_io::client::{Request, Response, State};
+use sse_io::client::{ConnectError, Request, Response, State};
 use sse_io::{Event, EventSource, http};
+use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 use ureq::{Agent, BodyReader};
 
 use super::std_tcp;
@@ -134,29 +135,30 @@ impl Drop for Server {
 
 // The client.
 
-fn connect(
-    url: &str,
-    request: &Request<'_>,
-) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+type Body = BufReader<BodyReader<'static>>;
+
+fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
-        .accept_encoding("identity")
         .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        .build();
-    let agent = Agent::new_with_config(config);
-    let shut_down = agent.clone();
-    request.on_close(move || shut_down.shutdown());
-    let mut call = agent.get(url);
-    for (name, value) in request.headers() {
-        call = call.header(name, value);
-    }
-    let (head, body) = call.call().map_err(ureq::Error::into_io)?.into_parts();
-    let content_type = head.headers.get("Content-Type");
-    let content_type = content_type.map_or(&b""[..], |value| value.as_bytes());
-    let body = BufReader::new(body.into_reader());
-    Ok(Response::new(head.status.as_u16(), content_type, body))
+        .timeout_per_read(Some(SILENCE));
+    let agent = config.build().new_agent();
+    let call = request
+        .headers()
+        .fold(agent.get(url), |call, (name, v)| call.header(name, v));
+    request.on_close(move || agent.shutdown());
+    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+    let result = call
+        .call()
+        .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+    let (head, body) = result?
+        .map(|body| BufReader::new(body.into_reader()))
+        .into_parts();
+    Ok(Response::from_head(
+        head.status,
+        |name| head.headers.get(name),
+        body,
+    ))
 }
 
 /// Reads until it is closed; what is wrong with the events, if anything, is the error.

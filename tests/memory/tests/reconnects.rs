@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Connect, Request, Response, TRANSIENT_STATUSES};
+use sse_io::client::{Connect, ConnectError, Request, Response, TRANSIENT_STATUSES};
 use sse_io_memory::{held, peak};
 
 /// Rounds through the outcomes of an attempt: 100,000 connections.
@@ -30,7 +30,10 @@ impl Read for Body {
 }
 
 /// The outcomes of attempts, in turn, of which every one means another attempt.
-fn connect(attempts: &mut usize, request: &Request<'_>) -> io::Result<Response<BufReader<Body>>> {
+fn connect(
+    attempts: &mut usize,
+    request: &Request<'_>,
+) -> Result<Response<BufReader<Body>>, ConnectError> {
     // What a connector registers is to go with its connection.
     let held_by_hook = vec![0_u8; 1000];
     request.on_close(move || drop(held_by_hook));

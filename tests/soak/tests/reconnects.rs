@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Request, Response, TRANSIENT_STATUSES};
+use sse_io::client::{ConnectError, Request, Response, TRANSIENT_STATUSES};
+use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 use ureq::{Agent, BodyReader};
 
 const CONNECTIONS: usize = 2000;
@@ -40,29 +41,20 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-fn connect(
-    url: &str,
-    request: &Request<'_>,
-) -> io::Result<Response<BufReader<BodyReader<'static>>>> {
+type Body = BufReader<BodyReader<'static>>;
+
+fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
     let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .accept_encoding("identity")
+        .http_status_as_error(false) // the status is for EventSource to judge
         .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_per_read(Some(Duration::from_secs(45)))
-        .build();
-    let agent = Agent::new_with_config(config);
-    let shut_down = agent.clone();
-    request.on_close(move || shut_down.shutdown());
-    let mut call = agent.get(url);
-    for (name, value) in request.headers() {
-        call = call.header(name, value);
-    }
-    let (head, body) = call.call().map_err(ureq::Error::into_io)?.into_parts();
-    let content_type = head.headers.get("Content-Type");
-    let content_type = content_type.map_or(&b""[..], |value| value.as_bytes());
-    let body = BufReader::new(body.into_reader());
-    Ok(Response::new(head.status.as_u16(), content_type, body))
+        .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
+    let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
+    let call = request.headers().fold(agent.get(url), |call, (name, v)| call.header(name, v));
+    request.on_close(move || agent.shutdown());
+    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
+    let result = call.call().map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+    let (head, body) = result?.map(|body| BufReader::new(body.into_reader())).into_parts();
+    Ok(Response::from_head(head.status, |name| head.headers.get(name), body))
 }
 
 /// How many files and threads this process has.
