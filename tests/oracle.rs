@@ -3,179 +3,19 @@
 mod util;
 
 use std::io::{BufReader, ErrorKind};
-use std::time::Duration;
 
 use quickcheck::{Arbitrary, Gen, QuickCheck, Testable};
-use sse_io::{Event, Parser, Reader};
+use sse_io::{Parser, Reader};
 use util::Rng;
 use util::readers::{Act, PASSING, Scripted, Transcript, What, parse_all, pieces, read_all, show};
+use util::reference::{Reference, interpret, interpret_with};
+use util::streams::{LINES, PIECES};
 
 /// How many streams each property is tried on.
 const CASES: u64 = 20_000;
 
 /// The same streams every time.
 const SEED: u64 = 0x5353_4521;
-
-/// Reads a whole stream by the letter of the standard, 9.2.5 and 9.2.6, and counts what it costs.
-fn interpret(stream: &[u8], limit: usize, comments: bool) -> Transcript {
-    let text = String::from_utf8_lossy(stream);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        if char == '\r' && chars.peek() == Some(&'\n') {
-            chars.next();
-        }
-        if char == '\r' || char == '\n' {
-            lines.push(std::mem::take(&mut line));
-        } else {
-            line.push(char);
-        }
-    }
-
-    let mut transcript = Transcript::default();
-    let mut id_buffer = String::new();
-    let mut last_event_id = String::new();
-    let mut retry = None;
-    let mut event = Event::default();
-    let mut data = String::new();
-    let mut cost = 0;
-    for line in lines {
-        if line.is_empty() {
-            last_event_id.clone_from(&id_buffer);
-            if !data.is_empty() && cost <= limit {
-                data.pop();
-                event.data = data.into();
-                transcript.push(event.into(), &last_event_id, retry);
-            }
-            event = Event::default();
-            data = String::new();
-            cost = 0;
-            continue;
-        }
-        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
-        if line.starts_with(':') {
-            if comments && value.len() > limit {
-                transcript.push(What::TooLarge { limit }, &last_event_id, retry);
-            } else if comments {
-                transcript.push(What::Comment(value), &last_event_id, retry);
-            }
-            continue;
-        }
-        let fitted = cost <= limit;
-        cost += value.len();
-        match name {
-            "event" => event.name = (!value.is_empty()).then(|| value.into()),
-            "data" => {
-                cost += 1;
-                data += &value;
-                data += "\n";
-            }
-            "id" => {
-                if !value.contains('\0') && value.len() <= limit {
-                    id_buffer.clone_from(&value);
-                    event.id = Some(value.into());
-                }
-            }
-            "retry" => {
-                if !value.is_empty() && value.chars().all(|char| char.is_ascii_digit()) {
-                    let millis = value.parse().unwrap_or(u64::MAX);
-                    retry = Some(Duration::from_millis(millis));
-                    event.retry = retry;
-                }
-            }
-            _ => {
-                cost += name.len() + 64;
-                event
-                    .extensions
-                    .push((name.to_owned().into(), value.into()));
-            }
-        }
-        if fitted && cost > limit {
-            transcript.push(What::TooLarge { limit }, &last_event_id, retry);
-        }
-    }
-    transcript.last_event_id = last_event_id;
-    transcript.retry = retry;
-    transcript
-}
-
-/// Whole lines and blocks, so that random streams hold events.
-const LINES: &[&[u8]] = &[
-    b"\n",
-    b"\r",
-    b"\r\n",
-    b"\n\n",
-    b"\r\r",
-    b"\r\n\r\n",
-    b"data: a\n",
-    b"data:b\r",
-    b"data\n",
-    b"data:\r\n",
-    b"data: 12345678\n\n",
-    b"data: c\r\n\r\n",
-    b"data: d\r\r",
-    b"event: n\n",
-    b"event: message\r\n",
-    b"event\n",
-    b"id: 1\n",
-    b"id: 234\r",
-    b"id\n",
-    b"id: \0\n",
-    b"retry: 7\n",
-    b"retry: 0015\r\n",
-    b"retry: +7\n",
-    b"x: y\n",
-    b": c\n",
-    b":\r",
-];
-
-/// What lines are made of, whole or not.
-const PIECES: &[&[u8]] = &[
-    b"data",
-    b"event",
-    b"id",
-    b"retry",
-    b":",
-    b": ",
-    b" ",
-    b"data:",
-    b"data: ",
-    b"event: ",
-    b"id: ",
-    b"retry: ",
-    b"0",
-    b"7",
-    b"1500",
-    b"+",
-    b"18446744073709551616",
-    b"\0",
-    b"\t",
-    b"\x0b",
-    b"x",
-    b"abc",
-    b"Data",
-    b"dat",
-    b"a",
-    b"\xef\xbb\xbf",
-    b"\xef",
-    b"\xbb",
-    b"\xbf",
-    b"\xc3\xa9",
-    b"\xe2\x82\xac",
-    b"\xf0\x9f\x98\x80",
-    b"\xf0\x9f",
-    b"\xe2\x82",
-    b"\xed\xa0\x80",
-    b"\xc0\x80",
-    b"\xff",
-    b"\x80",
-    b"\xc2\x85",
-    b"\xe2\x80\xa8",
-    b"0123456789012345678901234567890123456789012345678901234567890123456789",
-];
 
 #[derive(Clone, Debug)]
 struct Piece(&'static [u8]);
@@ -281,13 +121,6 @@ fn agree(stream: &[u8], sizes: &Sizes, limit: usize, comments: bool, expected: &
     same("whole", read_all(&mut reader, comments));
 }
 
-/// Whether a reconnection time is longer than the limit: whether it counts is not settled here.
-fn has_long_retry(stream: &[u8], limit: usize) -> bool {
-    stream
-        .split(|&byte| byte == b'\n' || byte == b'\r')
-        .any(|line| line.len() > limit && line.windows(5).any(|bytes| bytes == b"retry"))
-}
-
 #[test]
 fn reader_and_parser_agree_with_the_standard_on_events() {
     fn property(stream: Stream, sizes: Sizes) {
@@ -344,10 +177,11 @@ fn small_limits_count_what_they_say() {
         stream.0.push(Piece(b"\n"));
         let bytes = stream.bytes();
         let limit = usize::from(limit) % 140;
-        let mut expected = interpret(&bytes, limit, comments);
+        let mut reference = Reference::new(limit);
+        let mut expected = interpret_with(&mut reference, &bytes, comments);
         let mut reader = Reader::new(&bytes[..]).with_max_event_size(limit);
         let mut seen = read_all(&mut reader, comments);
-        if has_long_retry(&bytes, limit) {
+        if reference.is_retry_unsettled() {
             expected = expected.without_retry();
             seen = seen.without_retry();
         }

@@ -376,7 +376,8 @@ pub fn too_large(error: &io::Error) -> Option<usize> {
     Some(inner.limit)
 }
 
-fn owned(item: Item<'_>) -> (What, Option<String>) {
+/// What an item holds, and the last event ID that it tells.
+pub fn owned(item: Item<'_>) -> (What, Option<String>) {
     match item {
         Item::Event {
             event,
