@@ -19,7 +19,7 @@ use sse_io::hub::{
 };
 use sse_io::{Event, Heartbeat, Hub, Reader, ResponseHead};
 
-use crate::util::Rng;
+use crate::rng::Rng;
 use crate::{Result, USAGE};
 
 const PUBLISHERS: u64 = 8;

@@ -14,8 +14,8 @@ mod outages;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../examples/std_tcp.rs"]
 mod std_tcp;
-#[path = "../../util/mod.rs"]
-mod util;
+#[path = "../../util/rng.rs"]
+mod rng;
 
 use std::error::Error;
 

@@ -1,0 +1,13 @@
+//! The reconnecting client, over bodies in memory and over real sockets.
+
+#[doc(hidden)]
+#[path = "../util/connectors.rs"]
+pub mod connectors;
+#[doc(hidden)]
+#[path = "../util/mod.rs"]
+pub mod util;
+
+mod close;
+mod contract;
+mod faults;
+mod listeners;

@@ -1,0 +1,34 @@
+//! The programs under `examples/` as their users meet them, over real sockets.
+
+#[doc(hidden)]
+#[path = "../util/mod.rs"]
+pub mod util;
+
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/agent.rs"]
+pub mod agent;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/chat.rs"]
+pub mod chat;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/dashboard.rs"]
+pub mod dashboard;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/server.rs"]
+pub mod server;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/std_tcp.rs"]
+pub mod std_tcp;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/tail.rs"]
+pub mod tail;
+
+mod end_to_end;
+mod hub_pages;
+mod lifecycle;

@@ -1,0 +1,9 @@
+//! What HTTP asks for around a stream: requests, heads, framing, bodies that are pulled.
+
+#[doc(hidden)]
+#[path = "../util/mod.rs"]
+pub mod util;
+
+mod body;
+mod head;
+mod requests;
