@@ -4,4 +4,6 @@
 #[path = "../util/mod.rs"]
 pub mod util;
 
+mod abort;
 mod contract;
+mod fields;

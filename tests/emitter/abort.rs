@@ -1,6 +1,6 @@
 //! A stream that is aborted ends as broken: no last chunk, and the client's HTTP library fails.
 
-mod util;
+use crate::util;
 
 use std::io::{ErrorKind, Read};
 use std::thread;

@@ -1,7 +1,7 @@
 //! What an emitter and a writer send beside events and comments: ids, reconnection times, and
 //! heartbeats that are events.
 
-mod util;
+use crate::util;
 
 use std::io::ErrorKind;
 use std::time::Duration;
