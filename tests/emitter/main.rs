@@ -6,4 +6,6 @@ pub mod util;
 
 mod abort;
 mod contract;
+mod endings;
 mod fields;
+mod watch;

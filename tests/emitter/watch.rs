@@ -1,6 +1,6 @@
 //! Watching the peer: a client that hangs up is heard at once, and the watch keeps nothing open.
 
-mod util;
+use crate::util;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! How a stream ends while others write to it, wait for it, or keep it alive.
 
-mod util;
+use crate::util;
 
 use std::io::ErrorKind;
 use std::sync::mpsc;
