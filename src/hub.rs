@@ -117,10 +117,10 @@ mod builder;
 mod error;
 mod frame;
 mod history;
-mod log;
+mod ids;
+mod interest;
 mod paging;
 mod received;
-mod roster;
 mod serve;
 mod shared;
 mod subscribe;
@@ -142,8 +142,9 @@ pub use self::subscribe::{GapPolicy, Resume, Subscribe};
 pub use self::subscription::Subscription;
 pub use crate::emitter::{Peer, Socket};
 
-use self::log::Audience;
-use self::shared::{Ids, Owner, Shared};
+use self::frame::Draft;
+use self::ids::Ids;
+use self::shared::{Audience, Key, Owner, Shared};
 use crate::event::Event;
 use crate::writer::{DataWriter, Frame as Buffer};
 
@@ -385,7 +386,7 @@ impl Hub {
         &self.owner.0
     }
 
-    /// Encodes an event and appends it; without topics it is for everyone.
+    /// Collects the topics, encodes the event and appends it; without topics it is for everyone.
     fn append<T: AsRef<str>>(
         &self,
         topics: Option<impl IntoIterator<Item = T>>,
@@ -393,21 +394,18 @@ impl Hub {
         write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
     ) -> io::Result<EventId> {
         let shared = self.shared();
-        let named = topics.is_some();
-        let topics = topics.map(IntoIterator::into_iter);
-        let mut keys = Keys::expect(topics.as_ref().map_or(0, |topics| topics.size_hint().0));
-        let topics = topics.into_iter().flatten().inspect(|topic| {
-            keys.push(shared.key(topic.as_ref()));
-        });
+        let mut draft = Draft::new();
+        let audience = match topics {
+            None => Audience::Everyone,
+            Some(topics) => self.audience(topics, &mut draft),
+        };
         let frame = match &shared.ids {
-            Ids::Own => Frame::encode(event, topics, write),
+            Ids::Own => draft.event(event, write),
             Ids::Assigned(_) if event.id.is_some() => {
                 let message = "the event carries an id, and this hub assigns them";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
-            Ids::Assigned(placeholder) => {
-                Frame::encode(&with_id(event, placeholder), topics, write)
-            }
+            Ids::Assigned(zero) => draft.event(&with_id(event, zero), write),
         }?;
         if frame.held() > shared.limits.bytes {
             let message = format!(
@@ -417,20 +415,30 @@ impl Hub {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let audience = match named {
-            false => Audience::Everyone,
-            true => keys.into_audience(),
-        };
         shared.append(frame, audience).map(EventId)
+    }
+
+    fn audience<T: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = T>,
+        draft: &mut Draft,
+    ) -> Audience {
+        let topics = topics.into_iter();
+        let mut keys = Keys::expect(topics.size_hint().0);
+        for topic in topics {
+            draft.topic(topic.as_ref());
+            keys.push(self.shared().key(topic.as_ref()));
+        }
+        keys.into_audience()
     }
 }
 
 /// The topics of an event: no allocation for one, and a single one for several where it was expected
 /// that there are so many.
 struct Keys {
-    first: Option<log::Key>,
+    first: Option<Key>,
     /// All of them, where there are several.
-    several: Vec<log::Key>,
+    several: Vec<Key>,
     expected: usize,
 }
 
@@ -444,7 +452,7 @@ impl Keys {
         }
     }
 
-    fn push(&mut self, key: log::Key) {
+    fn push(&mut self, key: Key) {
         let Some(first) = self.first else {
             self.first = Some(key);
             return;

@@ -1,7 +1,7 @@
 //! Locks and waits that ignore poison (what is guarded stays consistent when a user's code panics), and
-//! a flag to wait for.
+//! the two ways to wake a thread: a flag, where it does one thing, and a list of what is due, where it
+//! looks after many.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -39,8 +39,6 @@ pub(crate) fn wait_until<'a, T>(
 pub(crate) struct Signal {
     flags: Mutex<Flags>,
     changed: Condvar,
-    /// For its owner: where a list has it.
-    number: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +60,7 @@ pub(crate) struct Waited {
 }
 
 impl Signal {
-    /// Ends the wait that is under way, else the next one.
+    /// Ends the wait that is under way; if there is none, the next one.
     pub(crate) fn raise(&self) {
         ignore_poison(self.flags.lock()).raised = true;
         self.changed.notify_one();
@@ -80,16 +78,6 @@ impl Signal {
         given
     }
 
-    /// The number that it was given last; 0 before.
-    pub(crate) fn number(&self) -> usize {
-        self.number.load(Ordering::Relaxed)
-    }
-
-    /// Gives it a number. Whoever reads it is to hold the same lock.
-    pub(crate) fn set_number(&self, number: usize) {
-        self.number.store(number, Ordering::Relaxed);
-    }
-
     /// Waits until it is raised, at most until the deadline, and lowers it.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
         let mut flags = ignore_poison(self.flags.lock());
@@ -97,5 +85,134 @@ impl Signal {
         flags = wait_until(&self.changed, flags, deadline, |flags| flags.raised);
         let Flags { raised, task, .. } = std::mem::take(&mut *flags);
         Waited { raised, task }
+    }
+}
+
+/// What one thread that looks after many things is told of: which of them are due. However many become
+/// due together, the thread is woken once.
+///
+/// Its lock is held for a few instructions, and no other lock is taken under it, so a lane may be
+/// added to under any lock.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    state: Mutex<LaneState>,
+    changed: Condvar,
+}
+
+/// How a lane's owner names one of the things it looks after. It comes back as it was given, possibly
+/// more than once, and possibly when that thing is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(pub(crate) u64);
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// In the order in which they became due.
+    due: Vec<Token>,
+    /// The thread is to stop waiting even if nothing is due.
+    nudged: bool,
+    /// The thread waits, and was not called since.
+    awaited: bool,
+}
+
+impl Lane {
+    /// Moves these to the end of what is due. True when the thread is to be [called](Lane::call),
+    /// which can be done when the caller holds no lock any more; nobody else will.
+    #[must_use = "the thread may be waiting to be called"]
+    pub(crate) fn add(&self, due: &mut Vec<Token>) -> bool {
+        let mut state = ignore_poison(self.state.lock());
+        state.due.append(due);
+        std::mem::take(&mut state.awaited)
+    }
+
+    /// Has the thread look at what is due.
+    pub(crate) fn call(&self) {
+        self.changed.notify_one();
+    }
+}
+
+// For the owner of a lane.
+#[allow(dead_code, reason = "the fan-out is what owns lanes")]
+impl Lane {
+    /// One more is due.
+    pub(crate) fn push(&self, token: Token) {
+        let mut state = ignore_poison(self.state.lock());
+        state.due.push(token);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Ends the wait that is under way, or the next one, although nothing is due.
+    pub(crate) fn nudge(&self) {
+        ignore_poison(self.state.lock()).nudged = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until something is due or the lane is nudged, at most until the deadline, and appends what
+    /// is due. Returns whether it was in time.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, due: &mut Vec<Token>) -> bool {
+        let mut state = ignore_poison(self.state.lock());
+        state.awaited = true;
+        state = wait_until(&self.changed, state, deadline, |state| {
+            state.nudged || !state.due.is_empty()
+        });
+        state.awaited = false;
+        let in_time = std::mem::take(&mut state.nudged) || !state.due.is_empty();
+        match due.is_empty() {
+            true => std::mem::swap(due, &mut state.due),
+            false => due.append(&mut state.due),
+        }
+        in_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_is_called_once_for_all_that_became_due_together() {
+        let lane = Arc::new(Lane::default());
+        let mut due = vec![Token(1), Token(2)];
+        assert!(!lane.add(&mut due), "nobody waits");
+        assert!(due.is_empty());
+        assert!(lane.wait(None, &mut due));
+        assert_eq!(due, [Token(1), Token(2)]);
+
+        let waiting = Arc::clone(&lane);
+        let thread = thread::spawn(move || {
+            let mut due = Vec::new();
+            waiting.wait(None, &mut due);
+            due
+        });
+        // It waits from some moment on, and is called by the first alone.
+        while !ignore_poison(lane.state.lock()).awaited {
+            thread::yield_now();
+        }
+        let (mut first, mut second) = (vec![Token(3)], vec![Token(4)]);
+        assert!(lane.add(&mut first));
+        assert!(!lane.add(&mut second));
+        lane.call();
+        let mut due = thread.join().unwrap();
+        if due.len() == 1 {
+            // It woke by itself between the two.
+            lane.wait(None, &mut due);
+        }
+        assert_eq!(due, [Token(3), Token(4)]);
+    }
+
+    #[test]
+    fn a_lane_is_waited_for_until_the_deadline_or_a_nudge() {
+        let lane = Lane::default();
+        let mut due = Vec::new();
+        assert!(!lane.wait(Some(Instant::now()), &mut due));
+        lane.nudge();
+        assert!(lane.wait(None, &mut due));
+        assert!(!lane.wait(Some(Instant::now()), &mut due));
+        lane.push(Token(7));
+        assert!(lane.wait(Some(Instant::now()), &mut due));
+        assert_eq!(due, [Token(7)]);
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::Hub;
 use super::history::History;
-use super::log::Limits;
-use super::shared::{Owner, Shared};
+use super::shared::{Limits, Owner, Shared};
 
 /// Where the ids of published events come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

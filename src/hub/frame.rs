@@ -34,46 +34,65 @@ thread_local! {
 /// ```
 #[derive(Clone)]
 pub struct Frame {
-    /// The wire form, then for each topic its length in eight bytes and its name: one allocation
+    /// For each topic its length in eight bytes and its name, then the wire form: one allocation
     /// holds all that is kept of an event.
     bytes: Arc<[u8]>,
-    /// The length of the wire form.
+    /// Where the wire form begins.
     wire: usize,
-    /// Where the id stands in it; 0 is no id, as a field name comes before.
+    /// Where the id stands; 0 is no id, as a field name comes before.
     id: (usize, usize),
 }
 
-impl Frame {
-    /// Encodes an event for these topics. `write` appends the wire form of the event it is given.
-    pub(super) fn encode<T: AsRef<str>>(
+/// A frame in the making: first its topics, then its event.
+#[derive(Debug)]
+pub(super) struct Draft {
+    buffer: Buffer,
+}
+
+impl Draft {
+    pub(super) fn new() -> Self {
+        // Taken out, not borrowed: an encoding closure may be the user's and encode as well. No
+        // scratch is left on a thread that is ending.
+        let scratch = SCRATCH.try_with(Cell::take).ok().flatten();
+        let mut buffer = scratch.unwrap_or_default();
+        buffer.clear();
+        Draft { buffer }
+    }
+
+    /// Adds a topic.
+    pub(super) fn topic(&mut self, name: &str) {
+        self.buffer.extend(&(name.len() as u64).to_le_bytes());
+        self.buffer.extend(name.as_bytes());
+    }
+
+    /// Encodes the event: `write` appends the wire form of the one that it is given.
+    pub(super) fn event(
+        mut self,
         event: &Event<'_>,
-        topics: impl IntoIterator<Item = T>,
         write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
     ) -> io::Result<Frame> {
-        // Taken out, not borrowed: `write` may be the user's and encode as well. No scratch is left
-        // on a thread that is ending.
-        let mut buffer = SCRATCH
-            .try_with(Cell::take)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        buffer.clear();
-        let result = write(&mut buffer, event).map(|()| {
-            let wire = buffer.len();
-            for topic in topics {
-                let name = topic.as_ref().as_bytes();
-                buffer.extend(&(name.len() as u64).to_le_bytes());
-                buffer.extend(name);
-            }
-            let id = encode::id_span(event).map_or((0, 0), |span| (span.start, span.end));
-            Frame {
-                bytes: Arc::from(buffer.as_bytes()),
-                wire,
-                id,
-            }
-        });
-        let _ = SCRATCH.try_with(|scratch| scratch.set(Some(buffer.recycle())));
-        result
+        let wire = self.buffer.len();
+        write(&mut self.buffer, event)?;
+        let id = encode::id_span(event);
+        Ok(Frame {
+            bytes: Arc::from(self.buffer.as_bytes()),
+            wire,
+            id: id.map_or((0, 0), |span| (wire + span.start, wire + span.end)),
+        })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer).recycle();
+        let _ = SCRATCH.try_with(|scratch| scratch.set(Some(buffer)));
+    }
+}
+
+impl Frame {
+    /// Encodes an event that has no topics.
+    pub(super) fn of(event: &Event<'_>) -> io::Result<Frame> {
+        Draft::new().event(event, |buffer, event| buffer.event(event))
     }
 
     /// The bytes of the id, while nobody else has the frame.
@@ -88,14 +107,13 @@ impl Frame {
     }
 
     fn text(&self, range: Range<usize>) -> &str {
-        // Encoded from a `str`: there is nothing to replace.
-        std::str::from_utf8(&self.bytes[range]).unwrap_or_default()
+        std::str::from_utf8(&self.bytes[range]).expect("it was encoded from a `str`")
     }
 
     /// The wire form, with its blank line: for [`Write::write_all`](io::Write::write_all).
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.wire]
+        &self.bytes[self.wire..]
     }
 
     /// The event's id, if it has one.
@@ -109,11 +127,11 @@ impl Frame {
     /// The topics that the event was published to; none for one that was published to everyone, and
     /// for one that a [`History`](super::History) gave.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        let mut rest = self.wire..self.bytes.len();
+        let mut rest = 0..self.wire;
         std::iter::from_fn(move || {
-            let length = self.bytes.get(rest.start..rest.start + 8)?;
-            let length = u64::from_le_bytes(length.try_into().ok()?);
-            let name = rest.start + 8;
+            let (length, _) = self.bytes[rest.clone()].split_first_chunk()?;
+            let length = u64::from_le_bytes(*length);
+            let name = rest.start + size_of_val(&length);
             rest.start = name + usize::try_from(length).ok()?;
             Some(self.text(name..rest.start))
         })

@@ -3,15 +3,12 @@
 use std::io::{self, Write};
 
 use super::error::RecvError;
-use super::subscription::{Next, Refill, Subscription};
+use super::subscription::{Gathered, Subscription};
 use crate::emitter::{Emitter, Heartbeat};
 use crate::writer::Frame as Buffer;
 
-/// How many bytes of waiting frames go into one write.
-const JOIN: usize = 16 << 10;
-
 /// What a connection keeps of its buffer while it waits.
-const KEPT: usize = 2 << 10;
+const SPARE: usize = 2 << 10;
 
 /// What [`serve`](Subscription::serve) does when the subscription has lagged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,8 +85,9 @@ impl Subscription {
         let mut buffer = Buffer::default();
         while !emitter.is_closed() {
             buffer.clear();
-            let ended = self.gather(&mut buffer);
-            if buffer.len() > 0 {
+            let gathered = self.gather(&mut buffer);
+            let empty = buffer.len() == 0;
+            if !empty {
                 match emitter.send_encoded(&mut buffer) {
                     Ok(Some(_)) => {}
                     Ok(None) => break,
@@ -97,40 +95,28 @@ impl Subscription {
                 }
                 buffer = buffer.recycle();
             }
-            match ended {
-                Ok(Refill::Some) => {}
-                Ok(Refill::CaughtUp) => {
-                    if let Err(error) = self.idle(emitter, heartbeat.as_ref(), &mut buffer) {
-                        return Ended::Gone(error);
-                    }
+            let beat = match (gathered, &heartbeat) {
+                // The filter refuses what comes, and more comes meanwhile.
+                (Ok(Gathered::More), Some(heartbeat)) if empty => {
+                    emitter.beat(heartbeat, None, &mut buffer).map(drop)
                 }
-                Err(RecvError::Lagged { .. }) if self.lag == LagPolicy::Skip => {
+                (Ok(Gathered::More), _) => Ok(()),
+                (Ok(Gathered::CaughtUp), heartbeat) => {
+                    self.idle(emitter, heartbeat.as_ref(), &mut buffer)
+                }
+                (Err(RecvError::Lagged { .. }), _) if self.lag == LagPolicy::Skip => {
                     self.notice_due = true;
+                    Ok(())
                 }
-                Err(RecvError::Lagged { missed }) => return Ended::Lagged { missed },
-                Err(RecvError::History(error)) => return Ended::History(error),
-                Err(RecvError::Closed) => break,
+                (Err(RecvError::Lagged { missed }), _) => return Ended::Lagged { missed },
+                (Err(RecvError::History(error)), _) => return Ended::History(error),
+                (Err(RecvError::Closed), _) => break,
+            };
+            if let Err(error) = beat {
+                return Ended::Gone(error);
             }
         }
         Ended::Closed
-    }
-
-    /// Collects what waits, as far as it fits into one write. `CaughtUp` when there was nothing at all:
-    /// the subscription stands in the lists of those that wait then.
-    fn gather(&mut self, buffer: &mut Buffer) -> Result<Refill, RecvError> {
-        loop {
-            let used = buffer.len();
-            match self.next_ready(|frame| used == 0 || used + frame.as_bytes().len() <= JOIN) {
-                Next::Frame(frame) => buffer.extend(frame.as_bytes()),
-                Next::Full => return Ok(Refill::Some),
-                Next::Nothing if used >= JOIN => return Ok(Refill::Some),
-                Next::Nothing => match self.refill(JOIN - used, used == 0)? {
-                    Refill::Some => {}
-                    Refill::CaughtUp if used == 0 => return Ok(Refill::CaughtUp),
-                    Refill::CaughtUp => return Ok(Refill::Some),
-                },
-            }
-        }
     }
 
     /// Waits for more, or for the time of the next heartbeat, which is sent.
@@ -145,7 +131,7 @@ impl Subscription {
             idle_since.checked_add(heartbeat.interval())
         });
         // Thousands may wait: only small events are worth a buffer until the next comes.
-        buffer.shrink(KEPT);
+        buffer.shrink(SPARE);
         match (self.wait(due), heartbeat) {
             (false, Some(heartbeat)) => emitter.beat(heartbeat, None, buffer).map(drop),
             _ => Ok(()),

@@ -1,77 +1,168 @@
-//! What the handles and subscriptions of a hub share, and its one lock.
-//!
-//! Under the lock nothing of the user's runs and nothing is written; what falls out of the log is
-//! dropped, and who waits is woken, when it is let go.
+//! What the handles and subscriptions of a hub share: all of it first, then the rules of its one lock,
+//! then the code.
 
-use std::array;
-use std::collections::VecDeque;
+mod log;
+mod roster;
+mod wake;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use self::log::Evicted;
+use self::wake::Call;
 use super::builder::IdPolicy;
 use super::frame::Frame;
 use super::history::History;
-use super::log::{Audience, Entry, Evicted, Key, Limits, Log};
-use super::roster::{self, Interest, Roster};
-use crate::sync::{Signal, ignore_poison};
+use super::ids::Ids;
+use super::interest::Interest;
+use crate::sync::{Lane, Signal, Token, ignore_poison};
 
-/// How many digits the epoch and the sequence of an id have each.
-const DIGITS: usize = 16;
+pub(super) use self::log::{Audience, Key, Limits};
+pub(super) use self::roster::MemberId;
 
-/// How many entries are looked at before the lock is let go: a subscriber of a rare topic in a busy
-/// log does not hold up those who publish.
-pub(super) const STEP: usize = 256;
-
-/// How many are woken under one lock. One alone would leave cores idle, and many would be so busy with
-/// the first event of a burst that the publisher takes long to get to the second.
-const WAKE: usize = 8;
-
-/// How many times that number one subscription has to wake at most.
-const MAX_WAVE: usize = 64;
-
+/// A hub.
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) limits: Limits,
     pub(super) max_subscribers: usize,
     pub(super) ids: Ids,
     pub(super) history: Option<Box<dyn History>>,
+    /// Makes keys of topics and ids.
     hasher: RandomState,
 }
 
-/// What assigned ids begin with, or that there are none.
-#[derive(Debug)]
-pub(super) enum Ids {
-    /// An id of the right length: this hub's epoch and a sequence of zero.
-    Assigned(String),
-    Own,
-}
-
+/// What the lock guards.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) log: Log,
     pub(super) roster: Roster,
+    wakes: Wakes,
     pub(super) closed: bool,
-    /// Those to be woken, and whether somebody is about it.
-    woken: VecDeque<Arc<Signal>>,
-    waking: bool,
-    /// How many times [`WAKE`] are woken next.
-    wave: usize,
     /// How often a cursor fell off the log.
     pub(super) lagged: u64,
 }
 
-/// What reading on from a cursor came to.
+/// The newest events, bounded by number, bytes and age.
 #[derive(Debug)]
-pub(super) enum Read {
-    /// There may be more.
-    More,
-    /// Everything is read.
-    CaughtUp,
-    /// So many at most were evicted before they were read.
-    Lagged(u64),
+pub(super) struct Log {
+    /// Their sequences have no hole, so that a sequence is an index.
+    entries: VecDeque<Entry>,
+    limits: Limits,
+    /// The sequence of the next event; the first is 1.
+    next: u64,
+    /// What the entries hold.
+    bytes: usize,
+    /// The newest entry for each id that is an event's own.
+    ids: log::KeyMap<u64>,
+    /// The sequence of the newest event with an id of its own, evicted or not.
+    newest: Option<u64>,
+    /// Its id, once it is evicted.
+    evicted_id: String,
 }
+
+/// One event of the log.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) frame: Frame,
+    pub(super) sequence: u64,
+    pub(super) audience: Audience,
+    /// The key of an id that is the event's own.
+    pub(super) id: Option<Key>,
+    /// When it was published; None where there is no limit of age.
+    pub(super) at: Option<Instant>,
+}
+
+/// Who is subscribed, to what, and who of them waits.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    /// By id. No free place comes last.
+    members: Vec<Option<Box<Member>>>,
+    subscribed: usize,
+    /// No place before this one is free.
+    free_from: usize,
+    /// The topics that somebody is subscribed to.
+    topics: log::KeyMap<Topic>,
+    /// The newest evicted sequence of those that were for everyone.
+    evicted_for_everyone: u64,
+    /// Who waits for everything.
+    waiting: Vec<MemberId>,
+    /// Who waits, and names topics.
+    waiting_for_topics: Vec<MemberId>,
+    /// The lanes that members are on, by [`roster::LaneId`].
+    lanes: Vec<Option<Boarded>>,
+}
+
+/// A subscription.
+#[derive(Debug)]
+struct Member {
+    names_topics: bool,
+    waker: Waker,
+    standing: Standing,
+}
+
+/// What is woken when there is something to read.
+#[derive(Debug)]
+enum Waker {
+    /// A thread that waits for this subscription alone.
+    Thread(Arc<Signal>),
+    /// A thread that looks after many, which knows this one by its token.
+    Lane(roster::LaneId, Token),
+}
+
+/// Whether a subscription waits.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Reads,
+    /// It has read everything, and stands in one of the two lists, here.
+    Waits(usize),
+    /// An event with this sequence woke it. What came before was not for it.
+    Woken(u64),
+}
+
+/// A topic that somebody is subscribed to.
+#[derive(Debug)]
+struct Topic {
+    members: BTreeSet<MemberId>,
+    /// The newest sequence of it that was evicted, or might have been.
+    evicted: u64,
+}
+
+/// A lane, for the members that are on it.
+#[derive(Debug)]
+struct Boarded {
+    lane: Arc<Lane>,
+    members: usize,
+    /// Who of them the event at hand is for.
+    due: Vec<Token>,
+}
+
+/// Who is to be woken when the lock is let go.
+#[derive(Debug, Default)]
+struct Wakes {
+    threads: VecDeque<Arc<Signal>>,
+    lanes: Vec<Arc<Lane>>,
+    /// Somebody is about waking the threads.
+    under_way: bool,
+    /// How many times [`wake::BATCH`] are woken next.
+    wave: usize,
+}
+
+// The rules of the lock:
+//
+// - Nothing of the user's runs under it (filters, histories, iterators, the drop of an event's bytes),
+//   and nothing is written. What falls out of the log is dropped when the lock is let go, and who is to
+//   be woken is woken then.
+// - It is held for a bounded number of steps: `STEP` entries for who reads, one per member of a topic
+//   for who publishes to it, one per topic for who subscribes and leaves.
+// - A lane's own lock may be taken under it. No other.
+// - A `MemberId` belongs to one subscription until that leaves. No list has it then.
+
+/// How many entries are looked at before the lock is let go: a subscriber of a rare topic in a busy
+/// log does not hold up those who publish.
+pub(super) const STEP: usize = 256;
 
 impl Shared {
     pub(super) fn new(
@@ -83,19 +174,13 @@ impl Shared {
         let hasher = RandomState::new();
         let ids = match policy {
             IdPolicy::Own => Ids::Own,
-            IdPolicy::Assigned => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH);
-                let epoch = hasher.hash_one(since.unwrap_or_default().as_nanos());
-                Ids::Assigned(format!("{epoch:016x}-{:016x}", 0))
-            }
+            IdPolicy::Assigned => Ids::assigned(&hasher),
         };
         let state = State {
             log: Log::new(limits),
             roster: Roster::default(),
+            wakes: Wakes::default(),
             closed: false,
-            woken: VecDeque::new(),
-            waking: false,
-            wave: 1,
             lagged: 0,
         };
         Shared {
@@ -136,14 +221,11 @@ impl Shared {
             return Err(closed());
         }
         let sequence = state.log.next();
-        if let Ids::Assigned(_) = self.ids {
+        if let (Ids::Assigned(_), Some(id)) = (&self.ids, frame.id_mut()) {
             // Nobody else has it yet.
-            if let Some(digits) = frame.id_mut() {
-                write_hex(sequence, &mut digits[DIGITS + 1..]);
-            }
+            Ids::assign(id, sequence);
         }
-        let State { roster, woken, .. } = &mut *state;
-        roster.wake(&audience, sequence, woken);
+        let call = state.wake(&audience, sequence);
         let evicted = state.log.append(Entry {
             frame: frame.clone(),
             sequence,
@@ -152,47 +234,9 @@ impl Shared {
             at,
         });
         state.roster.note(&evicted);
-        let begins = !state.waking && !state.woken.is_empty();
-        if begins {
-            state.waking = true;
-            state.wave = 1;
-        }
         drop(state);
-        if begins {
-            self.wake_next();
-        }
+        self.wake(call);
         Ok(frame)
-    }
-
-    /// Wakes the next few, and has one of them wake those that follow, before it does anything
-    /// else: twice as many each time, so that a busy machine does not make the last ones wait for
-    /// long. So a publisher does not pay for thousands of wake-ups, and is not held up by those that
-    /// are awake: what it publishes meanwhile they find in the log together, and send in one write.
-    pub(super) fn wake_next(&self) {
-        let mut passed_on = false;
-        let mut left = 0;
-        while left > 0 || !passed_on {
-            let mut state = self.lock();
-            if left == 0 {
-                left = state.wave;
-                state.wave = (2 * state.wave).min(MAX_WAVE);
-            }
-            let next: [_; WAKE] = array::from_fn(|_| state.woken.pop_front());
-            if next[0].is_none() {
-                // Who has the task now, if anybody, is the one to end it.
-                state.waking &= passed_on;
-                return;
-            }
-            drop(state);
-            left -= 1;
-            for signal in next.into_iter().flatten() {
-                match passed_on {
-                    true => signal.raise(),
-                    // Who does not wait (it was dropped, its time was up) wakes nobody.
-                    false => passed_on = signal.raise_with_task(),
-                }
-            }
-        }
     }
 
     /// Ends publishing, and wakes everybody.
@@ -200,13 +244,9 @@ impl Shared {
         let mut state = self.lock();
         state.closed = true;
         let next = state.log.next();
-        let State { roster, woken, .. } = &mut *state;
-        roster.wake(&Audience::Everyone, next, woken);
-        let woken = std::mem::take(woken);
+        let call = state.wake(&Audience::Everyone, next);
         drop(state);
-        for signal in woken {
-            signal.raise();
-        }
+        self.wake(call);
     }
 
     /// The sequence of the event with this id: still in the log, or evicted but known all the same.
@@ -218,16 +258,19 @@ impl Shared {
                 (newest == id).then_some(sequence)
             }),
             Ids::Assigned(zero) => {
-                let (epoch, digits) = id.as_bytes().split_at_checked(DIGITS + 1)?;
-                let known = zero.as_bytes().get(..=DIGITS) == Some(epoch);
-                let sequence = read_hex(digits).filter(|_| known)?;
-                (sequence < state.log.next()).then_some(sequence)
+                Ids::sequence(zero, id).filter(|&sequence| sequence < state.log.next())
             }
         }
     }
 }
 
 impl State {
+    /// Takes those that an event with this sequence is for out of who waits; they go on there.
+    fn wake(&mut self, audience: &Audience, sequence: u64) -> Call {
+        self.roster.wake(audience, sequence, &mut self.wakes);
+        self.wakes.begin()
+    }
+
     /// Evicts what is too old. The result is to be dropped after the lock.
     pub(super) fn expire(&mut self, now: Option<Instant>) -> Evicted {
         let evicted = self.log.expire(now);
@@ -236,11 +279,9 @@ impl State {
     }
 
     /// Takes a subscription out, and gives the room back that nobody needs any more.
-    pub(super) fn leave(&mut self, signal: &Signal) {
-        self.roster.leave(signal);
-        let woken = &mut self.woken;
-        let needed = self.roster.len().max(woken.len());
-        roster::trim(woken.capacity(), needed, |to| woken.shrink_to(to));
+    pub(super) fn leave(&mut self, member: MemberId, interest: &Interest) {
+        self.roster.leave(member, interest);
+        self.wakes.trim(self.roster.len());
     }
 
     /// The newest evicted sequence.
@@ -292,6 +333,17 @@ impl State {
     }
 }
 
+/// What reading on from a cursor came to.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// There may be more.
+    More,
+    /// Everything is read.
+    CaughtUp,
+    /// So many at most were evicted before they were read.
+    Lagged(u64),
+}
+
 /// What the reader of an entry wants next.
 #[derive(Debug)]
 pub(super) enum Take {
@@ -314,26 +366,4 @@ impl Drop for Owner {
 
 pub(super) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the hub is closed")
-}
-
-fn write_hex(mut value: u64, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(value % 16) as usize];
-        value /= 16;
-    }
-}
-
-/// The value of digits as [`write_hex`] writes them, and of nothing else.
-fn read_hex(digits: &[u8]) -> Option<u64> {
-    if digits.len() != DIGITS {
-        return None;
-    }
-    digits.iter().try_fold(0, |value, &digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u64::from(digit))
-    })
 }

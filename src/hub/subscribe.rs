@@ -1,15 +1,13 @@
 //! Subscribing: what is wanted, and where it begins.
 
 use std::fmt;
-use std::iter;
 use std::sync::Arc;
 
 use super::error::SubscribeError;
 use super::frame::Frame;
-use super::log::Key;
-use super::roster::Interest;
+use super::interest::Interest;
 use super::serve::LagPolicy;
-use super::shared::Shared;
+use super::shared::{Key, Shared};
 use super::subscription::{Filter, Start, Subscription};
 use crate::event::Event;
 
@@ -205,18 +203,7 @@ impl Subscribe {
     /// # Ok::<(), SubscribeError>(())
     /// ```
     pub fn start(self) -> Result<Subscription, SubscribeError> {
-        let everyone = None::<iter::Empty<&str>>.into_iter().flatten();
-        let notice = match &self.gap_event {
-            None => None,
-            Some(event) => {
-                let mut wire = Vec::new();
-                event
-                    .encode(&mut wire)
-                    .map_err(SubscribeError::InvalidEvent)?;
-                let frame = Frame::encode(event, everyone, |frame, event| frame.event(event));
-                frame.ok()
-            }
-        };
+        let notice = self.gap_event.as_ref().map(gap_frame).transpose()?;
         let interest = match self.topics {
             None => Interest::Everything,
             Some(topics) => Interest::in_topics(topics),
@@ -232,6 +219,13 @@ impl Subscribe {
             notice,
         })
     }
+}
+
+fn gap_frame(event: &Event<'_>) -> Result<Frame, SubscribeError> {
+    event
+        .encode(&mut Vec::new())
+        .map_err(SubscribeError::InvalidEvent)?;
+    Ok(Frame::of(event).expect("it was encoded before"))
 }
 
 impl fmt::Debug for Subscribe {

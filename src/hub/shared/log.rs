@@ -4,25 +4,25 @@ use std::collections::{HashMap, VecDeque, vec_deque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
-use super::frame::Frame;
+use super::{Entry, Log};
 
 /// What the log may hold. Whatever is reached first evicts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-    pub(super) age: Option<Duration>,
+pub(in crate::hub) struct Limits {
+    pub(in crate::hub) events: usize,
+    pub(in crate::hub) bytes: usize,
+    pub(in crate::hub) age: Option<Duration>,
 }
 
 /// A hash under the hub's own random keys: of a topic, or of an id.
-pub(super) type Key = u64;
+pub(in crate::hub) type Key = u64;
 
 /// A map by such hashes, which need not be hashed again.
-pub(super) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<PassOn>>;
+pub(in crate::hub) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<PassOn>>;
 
 /// Takes a key for its hash.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PassOn(u64);
+pub(in crate::hub) struct PassOn(u64);
 
 impl Hasher for PassOn {
     fn finish(&self) -> u64 {
@@ -42,7 +42,7 @@ impl Hasher for PassOn {
 
 /// Whom an event is for.
 #[derive(Debug)]
-pub(super) enum Audience {
+pub(in crate::hub) enum Audience {
     Everyone,
     /// The usual case, without an allocation.
     Topic(Key),
@@ -51,7 +51,7 @@ pub(super) enum Audience {
 
 impl Audience {
     /// Its topics; none for everyone.
-    pub(super) fn topics(&self) -> &[Key] {
+    pub(in crate::hub) fn topics(&self) -> &[Key] {
         match self {
             Audience::Everyone => &[],
             Audience::Topic(key) => std::slice::from_ref(key),
@@ -60,21 +60,9 @@ impl Audience {
     }
 }
 
-/// One event of the log.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) frame: Frame,
-    pub(super) sequence: u64,
-    pub(super) audience: Audience,
-    /// The hash of an id that is the event's own.
-    pub(super) id: Option<Key>,
-    /// When it was published; None where there is no limit of age.
-    pub(super) at: Option<Instant>,
-}
-
 /// What fell out of the log, to be dropped when no lock is held. Mostly it is one entry.
 #[derive(Debug, Default)]
-pub(super) struct Evicted {
+pub(in crate::hub) struct Evicted {
     first: Option<Entry>,
     rest: Vec<Entry>,
 }
@@ -87,33 +75,16 @@ impl Evicted {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(in crate::hub) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.first.iter().chain(&self.rest)
     }
-}
-
-#[derive(Debug)]
-pub(super) struct Log {
-    /// Their sequences have no hole, so that a sequence is an index.
-    entries: VecDeque<Entry>,
-    limits: Limits,
-    /// The sequence of the next event; the first is 1.
-    next: u64,
-    /// What the frames hold.
-    bytes: usize,
-    /// The newest entry for each id that is an event's own.
-    ids: KeyMap<u64>,
-    /// The sequence of the newest event with an id of its own, evicted or not.
-    newest: Option<u64>,
-    /// Its id, once it is evicted.
-    evicted_id: String,
 }
 
 /// How many bytes the room for an evicted id may have, whatever the id.
 const KEPT: usize = 256;
 
 impl Log {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(in crate::hub) fn new(limits: Limits) -> Self {
         Log {
             entries: VecDeque::new(),
             limits,
@@ -126,33 +97,33 @@ impl Log {
     }
 
     /// The sequence of the next event.
-    pub(super) fn next(&self) -> u64 {
+    pub(in crate::hub) fn next(&self) -> u64 {
         self.next
     }
 
     /// The sequence of the oldest entry, or of the next one where there is none.
-    pub(super) fn tail(&self) -> u64 {
+    pub(in crate::hub) fn tail(&self) -> u64 {
         self.next - self.entries.len() as u64
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::hub) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::hub) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn oldest_entry(&self) -> Option<&Entry> {
+    pub(in crate::hub) fn oldest_entry(&self) -> Option<&Entry> {
         self.entries.front()
     }
 
-    pub(super) fn newest_entry(&self) -> Option<&Entry> {
+    pub(in crate::hub) fn newest_entry(&self) -> Option<&Entry> {
         self.entries.back()
     }
 
     /// The id and the sequence of the newest event with an id of its own, evicted or not.
-    pub(super) fn newest_id(&self) -> Option<(&str, u64)> {
+    pub(in crate::hub) fn newest_id(&self) -> Option<(&str, u64)> {
         let sequence = self.newest?;
         let id = match sequence < self.tail() {
             true => &self.evicted_id,
@@ -162,21 +133,21 @@ impl Log {
     }
 
     /// The entries from this sequence on, oldest first.
-    pub(super) fn from(&self, sequence: u64) -> vec_deque::Iter<'_, Entry> {
+    pub(in crate::hub) fn from(&self, sequence: u64) -> vec_deque::Iter<'_, Entry> {
         let skipped = sequence.saturating_sub(self.tail());
         let start = usize::try_from(skipped).unwrap_or(usize::MAX);
         self.entries.range(start.min(self.entries.len())..)
     }
 
     /// The sequence of the newest entry with this id.
-    pub(super) fn find(&self, key: Key, id: &str) -> Option<u64> {
+    pub(in crate::hub) fn find(&self, key: Key, id: &str) -> Option<u64> {
         let sequence = *self.ids.get(&key)?;
         let entry = self.from(sequence).next()?;
         (entry.frame.id() == Some(id)).then_some(sequence)
     }
 
     /// Appends an entry, whose sequence is the next, and evicts what is too much now.
-    pub(super) fn append(&mut self, entry: Entry) -> Evicted {
+    pub(in crate::hub) fn append(&mut self, entry: Entry) -> Evicted {
         debug_assert_eq!(entry.sequence, self.next);
         let now = entry.at;
         self.next += 1;
@@ -194,7 +165,7 @@ impl Log {
     }
 
     /// Evicts what is too old.
-    pub(super) fn expire(&mut self, now: Option<Instant>) -> Evicted {
+    pub(in crate::hub) fn expire(&mut self, now: Option<Instant>) -> Evicted {
         let mut evicted = Evicted::default();
         let (Some(limit), Some(now)) = (self.limits.age, now) else {
             return evicted;
@@ -231,10 +202,9 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use std::iter;
-
     use super::*;
     use crate::event::Event;
+    use crate::hub::frame::Frame;
 
     fn log(age: Option<Duration>) -> Log {
         Log::new(Limits {
@@ -246,8 +216,7 @@ mod tests {
 
     fn append(log: &mut Log, id: &str, at: Option<Instant>) -> Vec<u64> {
         let event = Event::new("x").with_id(id);
-        let topics = iter::empty::<&str>();
-        let frame = Frame::encode(&event, topics, |frame, event| frame.event(event)).unwrap();
+        let frame = Frame::of(&event).unwrap();
         let evicted = log.append(Entry {
             frame,
             sequence: log.next(),

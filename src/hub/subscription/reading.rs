@@ -1,0 +1,246 @@
+//! How a subscription reads on: from the log or the history into what is ready, through the filter out
+//! to who asked. Nothing here waits for an event; the history alone may block.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Source, Subscription};
+use crate::hub::error::RecvError;
+use crate::hub::frame::Frame;
+use crate::hub::paging::Page;
+use crate::hub::shared::{Entry, Read, Take};
+use crate::writer::Frame as Buffer;
+
+/// How many bytes of waiting frames go into one write.
+const JOIN: usize = 16 << 10;
+
+/// For how many frames a subscription that waits keeps room.
+const SPARE: usize = 8;
+
+/// How long a filter may refuse events before the time, the emitter and the next heartbeat are looked
+/// at again: the hub may be busier than the filter is fast.
+pub(super) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// Read, but not passed on yet.
+#[derive(Debug)]
+pub(super) struct Ready {
+    frame: Frame,
+    /// 0 for one from the history.
+    sequence: u64,
+}
+
+/// What there is to pass on.
+pub(in crate::hub) enum Next {
+    Frame(Frame),
+    /// There is one, for which there is no room.
+    Full,
+    /// There was one, which the filter refused.
+    Refused,
+    Nothing,
+}
+
+/// What reading on came to.
+#[derive(Debug)]
+pub(in crate::hub) enum Refill {
+    /// There may be frames; if not, there may be the next time.
+    Some,
+    /// Everything is read.
+    CaughtUp,
+}
+
+/// What gathering came to.
+#[derive(Debug)]
+pub(in crate::hub) enum Gathered {
+    /// There may be more.
+    More,
+    /// There was nothing, and the subscription waits: it is woken by the next event.
+    CaughtUp,
+}
+
+impl Subscription {
+    /// Appends what can go out at once to a buffer, as far as it fits into one write. Runs the filter,
+    /// for a bounded time. Does not block, unless [`reads_history`](Subscription::reads_history).
+    pub(in crate::hub) fn gather(&mut self, buffer: &mut Buffer) -> Result<Gathered, RecvError> {
+        let mut refused_since = None;
+        loop {
+            let used = buffer.len();
+            match self.next_ready(|frame| used == 0 || used + frame.as_bytes().len() <= JOIN) {
+                Next::Frame(frame) => buffer.extend(frame.as_bytes()),
+                Next::Full => return Ok(Gathered::More),
+                Next::Refused => {
+                    let since = *refused_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= PATIENCE {
+                        return Ok(Gathered::More);
+                    }
+                }
+                Next::Nothing if used >= JOIN => return Ok(Gathered::More),
+                Next::Nothing => match self.refill(JOIN - used, used == 0)? {
+                    Refill::Some => {}
+                    Refill::CaughtUp if used == 0 => return Ok(Gathered::CaughtUp),
+                    Refill::CaughtUp => return Ok(Gathered::More),
+                },
+            }
+        }
+    }
+
+    /// Takes what is to be passed on next, the gap event included, if `fits` has room for it. Runs the
+    /// filter, so no lock is held here.
+    pub(super) fn next_ready(&mut self, fits: impl Fn(&Frame) -> bool) -> Next {
+        if let (true, Some(notice)) = (self.notice_due, &self.notice) {
+            self.notice_due = false;
+            return Next::Frame(notice.clone());
+        }
+        let Some(Ready { frame, sequence }) = self.ready.pop_front() else {
+            return Next::Nothing;
+        };
+        if !fits(&frame) {
+            self.ready.push_front(Ready { frame, sequence });
+            return Next::Full;
+        }
+        if let (Some(last), Some(id)) = (&mut self.last, frame.id()) {
+            if !id.is_empty() {
+                last.clear();
+                last.push_str(id);
+            }
+        }
+        match self.filter.as_mut().is_none_or(|filter| filter(&frame)) {
+            true => Next::Frame(frame),
+            false => Next::Refused,
+        }
+    }
+
+    /// Reads on: one frame, or as many as have room in so many bytes. With `wait`, a subscription that
+    /// is caught up stands in the lists of those that wait from the moment that it is.
+    pub(super) fn refill(&mut self, room: usize, wait: bool) -> Result<Refill, RecvError> {
+        if let Source::History { missed } = self.source {
+            return match self.turn_page().map_err(RecvError::History)? {
+                true => Ok(Refill::Some),
+                false => {
+                    self.shared.lock().lagged += 1;
+                    Err(RecvError::Lagged { missed })
+                }
+            };
+        }
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        let next = state.log.next();
+        if let Some(cursor) = state.roster.settle(self.member, next) {
+            self.cursor = cursor;
+        }
+        let expired = state.expire(now);
+        let mut reader = Reader {
+            ready: &mut self.ready,
+            room,
+            only_without_id: matches!(self.source, Source::HandOver),
+            stopped: false,
+        };
+        let read = state.read(&self.interest, &mut self.cursor, |entry| reader.take(entry));
+        let stopped = reader.stopped;
+        let waits =
+            matches!(read, Read::CaughtUp) && self.ready.is_empty() && !state.closed && wait;
+        if waits {
+            state.roster.wait(self.member);
+        }
+        let is_end = state.closed;
+        drop(state);
+        drop(expired);
+        if waits && self.ready.capacity() > SPARE {
+            // After a burst, or a page of the history: one that waits is to be small.
+            self.ready = VecDeque::new();
+        }
+        match read {
+            _ if !self.ready.is_empty() => Ok(Refill::Some),
+            Read::More if stopped => {
+                self.source = Source::History { missed: 0 };
+                Ok(Refill::Some)
+            }
+            Read::More => Ok(Refill::Some),
+            Read::CaughtUp if is_end => Err(RecvError::Closed),
+            Read::CaughtUp => Ok(Refill::CaughtUp),
+            Read::Lagged(missed) => self.lagged(missed),
+        }
+    }
+
+    /// The cursor fell off the log: goes on in the history, if there is one and it is known where.
+    fn lagged(&mut self, missed: u64) -> Result<Refill, RecvError> {
+        if self.last.as_ref().is_some_and(|last| !last.is_empty()) {
+            self.source = Source::History { missed };
+            return Ok(Refill::Some);
+        }
+        self.shared.lock().lagged += 1;
+        Err(RecvError::Lagged { missed })
+    }
+
+    /// Reads a page of the history. False when it does not know the event that was passed on last,
+    /// and when there is no history to ask; the log is next then.
+    pub(super) fn turn_page(&mut self) -> io::Result<bool> {
+        let (Some(history), Some(last)) = (&self.shared.history, &mut self.last) else {
+            self.source = Source::Log;
+            return Ok(false);
+        };
+        match Page::read(&self.shared, &**history, &self.interest, last)? {
+            Page::Unknown => {
+                // Nor will it know it the next time.
+                last.clear();
+                self.source = Source::Log;
+                return Ok(false);
+            }
+            Page::Some(frames) => self.make_ready(frames),
+            Page::Joined(frames, cursor) => {
+                self.make_ready(frames);
+                self.cursor = cursor;
+                self.source = Source::Log;
+            }
+            Page::Nothing(cursor) => {
+                self.cursor = cursor;
+                self.source = Source::HandOver;
+            }
+        }
+        Ok(true)
+    }
+
+    fn make_ready(&mut self, frames: Vec<Frame>) {
+        let ready = frames.into_iter().map(|frame| Ready { frame, sequence: 0 });
+        self.ready.extend(ready);
+    }
+
+    /// Whether the next read asks the history, and may block.
+    #[allow(dead_code, reason = "the fan-out is who must not block")]
+    pub(in crate::hub) fn reads_history(&self) -> bool {
+        self.ready.is_empty() && matches!(self.source, Source::History { .. })
+    }
+}
+
+/// What takes entries of the log, under the lock.
+struct Reader<'a> {
+    ready: &'a mut VecDeque<Ready>,
+    /// How many bytes there is room for.
+    room: usize,
+    /// An entry with an id is not to be taken.
+    only_without_id: bool,
+    /// There was one.
+    stopped: bool,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, entry: &Entry) -> Take {
+        if self.only_without_id && entry.id.is_some() {
+            self.stopped = true;
+            return Take::NotThis;
+        }
+        let length = entry.frame.as_bytes().len();
+        if length > self.room && !self.ready.is_empty() {
+            return Take::NotThis;
+        }
+        self.ready.push_back(Ready {
+            frame: entry.frame.clone(),
+            sequence: entry.sequence,
+        });
+        self.room = self.room.saturating_sub(length);
+        match self.room {
+            0 => Take::Enough,
+            _ => Take::More,
+        }
+    }
+}

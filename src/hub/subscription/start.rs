@@ -1,0 +1,176 @@
+//! How a subscription begins.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::{Filter, Source, Subscription};
+use crate::hub::error::SubscribeError;
+use crate::hub::frame::Frame;
+use crate::hub::interest::Interest;
+use crate::hub::serve::LagPolicy;
+use crate::hub::shared::{STEP, Shared, State};
+use crate::hub::subscribe::{GapPolicy, Resume};
+use crate::sync::Signal;
+
+/// What a subscription is started with.
+pub(in crate::hub) struct Start {
+    pub(in crate::hub) shared: Arc<Shared>,
+    pub(in crate::hub) interest: Interest,
+    pub(in crate::hub) filter: Option<Filter>,
+    pub(in crate::hub) last_event_id: String,
+    pub(in crate::hub) replay: usize,
+    pub(in crate::hub) gap: GapPolicy,
+    pub(in crate::hub) lag: LagPolicy,
+    pub(in crate::hub) notice: Option<Frame>,
+}
+
+/// Where the client with this id goes on in the log, and what that means.
+fn find_start(shared: &Shared, state: &State, interest: &Interest, id: &str) -> (u64, Resume) {
+    if id.is_empty() {
+        return (state.log.next(), Resume::New);
+    }
+    let Some(sequence) = shared.find(state, id) else {
+        return (state.log.tail(), Resume::Gap { missed: None });
+    };
+    let mut cursor = sequence + 1;
+    let resume = match state.catch_lag(interest, &mut cursor) {
+        0 => Resume::CaughtUp,
+        missed => Resume::Gap {
+            missed: Some(missed),
+        },
+    };
+    (cursor, resume)
+}
+
+impl Subscription {
+    pub(in crate::hub) fn start(start: Start) -> Result<Self, SubscribeError> {
+        let shared = start.shared;
+        let signal = Arc::<Signal>::default();
+        let id = start.last_event_id;
+        let now = shared.now();
+        let mut state = shared.lock();
+        if state.closed {
+            return Err(SubscribeError::Closed);
+        }
+        if state.roster.len() >= shared.max_subscribers {
+            return Err(SubscribeError::Full {
+                limit: shared.max_subscribers,
+            });
+        }
+        let expired = state.expire(now);
+        let evicted = state.evicted();
+        let waker = Arc::clone(&signal);
+        let member = state.roster.join(&start.interest, waker, evicted);
+        let next = state.log.next();
+        let (cursor, resume) = find_start(&shared, &state, &start.interest, &id);
+        drop(state);
+        drop(expired);
+
+        // The history cannot be asked for what is for everyone alone.
+        let is_asked = shared.history.is_some() && !start.interest.is_of_no_topic();
+        // From here on, dropping it gives its place back.
+        let mut this = Subscription {
+            shared,
+            member,
+            signal,
+            interest: start.interest,
+            filter: start.filter,
+            source: Source::Log,
+            cursor,
+            ready: VecDeque::new(),
+            notice: start.notice,
+            notice_due: false,
+            lag: start.lag,
+            resume,
+            last: is_asked.then_some(id),
+        };
+        if let Resume::Gap { .. } = resume {
+            this.enter_history().map_err(SubscribeError::History)?;
+        }
+        match this.resume {
+            Resume::New => this.rewind(start.replay, next),
+            Resume::CaughtUp => match this.count(next) {
+                0 => {}
+                replayed => this.resume = Resume::Resumed { replayed },
+            },
+            Resume::Gap { missed } => match start.gap {
+                GapPolicy::Refuse => return Err(SubscribeError::Gap { missed }),
+                GapPolicy::Live => {
+                    this.cursor = next;
+                    this.notice_due = true;
+                }
+                GapPolicy::Replay => this.notice_due = true,
+            },
+            _ => {}
+        }
+        Ok(this)
+    }
+
+    /// Has the history close a gap at the start, if it can.
+    fn enter_history(&mut self) -> io::Result<()> {
+        self.source = Source::History { missed: 0 };
+        if self.turn_page()? {
+            self.resume = match self.ready.is_empty() {
+                true => Resume::CaughtUp,
+                false => Resume::History,
+            };
+            return Ok(());
+        }
+        // The log may have rolled on meanwhile, which is the same gap: how much is missed is not known.
+        self.cursor = self.cursor.max(self.shared.lock().log.tail());
+        Ok(())
+    }
+
+    /// Moves the cursor back by so many events of interest, from `next`.
+    fn rewind(&mut self, events: usize, next: u64) {
+        let mut left = events;
+        while left > 0 {
+            let state = self.shared.lock();
+            let tail = state.log.tail();
+            let from = match self.interest {
+                Interest::Everything => self.cursor.saturating_sub(left as u64),
+                Interest::Topics(_) => self.cursor.saturating_sub(STEP as u64),
+            };
+            let from = from.max(tail);
+            if self.cursor <= tail {
+                // What is older has gone by now.
+                self.cursor = tail.min(next);
+                return;
+            }
+            if let Interest::Everything = self.interest {
+                self.cursor = from;
+                return;
+            }
+            let span = usize::try_from(self.cursor - from).unwrap_or(usize::MAX);
+            for entry in state.log.from(from).take(span).rev() {
+                self.cursor = entry.sequence;
+                left -= usize::from(self.interest.takes(entry));
+                if left == 0 {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How many events of interest there are from the cursor up to `next`.
+    fn count(&self, next: u64) -> usize {
+        let mut cursor = self.cursor;
+        let mut count = 0;
+        if let Interest::Everything = self.interest {
+            return usize::try_from(next.saturating_sub(cursor)).unwrap_or(usize::MAX);
+        }
+        while cursor < next {
+            let state = self.shared.lock();
+            cursor = cursor.max(state.log.tail());
+            for entry in state.log.from(cursor).take(STEP) {
+                if entry.sequence >= next {
+                    return count;
+                }
+                cursor = entry.sequence + 1;
+                count += usize::from(self.interest.takes(entry));
+            }
+        }
+        count
+    }
+}
