@@ -19,7 +19,7 @@ use super::received::Iter;
 use super::serve::LagPolicy;
 use super::shared::{MemberId, Shared};
 use super::subscribe::Resume;
-use crate::sync::Signal;
+use crate::sync::{Lane, Signal, Token};
 
 /// A user's filter.
 pub(super) type Filter = Box<dyn FnMut(&Frame) -> bool + Send>;
@@ -221,6 +221,20 @@ impl Subscription {
     /// ```
     pub fn iter(&mut self) -> Iter<'_> {
         Iter::new(self)
+    }
+
+    /// From now on a lane is told when there is something to read, and not this subscription's own
+    /// signal. What there is already is to be read all the same.
+    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
+    pub(super) fn board(&self, lane: &Arc<Lane>, token: Token) {
+        self.shared.lock().roster.board(self.member, lane, token);
+    }
+
+    /// Undoes [`board`](Subscription::board): a thread may wait for this subscription again.
+    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
+    pub(super) fn get_off(&self) {
+        let signal = Arc::clone(&self.signal);
+        self.shared.lock().roster.get_off(self.member, signal);
     }
 
     /// Waits to be woken, at most until the deadline; returns whether it was.
