@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sse_io::hub::{Resume, SubscribeError};
+use sse_io::hub::{Resumption, SubscribeError};
 use sse_io::{Event, Heartbeat, Hub, ResponseHead, http};
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
@@ -257,7 +257,7 @@ fn stream(request: Request, head: ResponseHead, dashboard: &Dashboard) -> io::Re
         Err(error) => return Err(error.into()),
     };
     let emitter = head.with_retry(RETRY).start(request.into_writer())?;
-    if let Resume::Gap { missed, .. } = subscription.resume() {
+    if let Resumption::Gap { missed, .. } = subscription.resumption() {
         let missed = missed.map_or("null".to_owned(), |missed| missed.to_string());
         emitter.emit(&Event::new(missed).with_name("gap"))?;
     }

@@ -131,6 +131,34 @@ pub(crate) fn begin_event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<Lines,
     Ok(Lines::begin(b"data:", out))
 }
 
+/// The event in a wire form that [`event`] wrote, and in no other.
+pub(crate) fn decode(wire: &str) -> Event<'_> {
+    let mut event = Event::default();
+    let mut has_data = false;
+    for line in wire.split('\n') {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => event.name = Some(value.into()),
+            "id" => event.id = Some(value.into()),
+            "retry" => event.retry = value.parse().ok().map(Duration::from_millis),
+            "data" if !has_data => {
+                has_data = true;
+                event.data = value.into();
+            }
+            "data" => {
+                let data = event.data.to_mut();
+                data.push('\n');
+                data.push_str(value);
+            }
+            _ => event.extensions.push((name.into(), value.into())),
+        }
+    }
+    event
+}
+
 /// Where an event's id stands in its wire form.
 #[inline]
 pub(crate) fn id_span(event: &Event<'_>) -> Option<Range<usize>> {

@@ -53,7 +53,7 @@
 //! A client that was disconnected sends the id of the last event it saw. If the log still has it, the
 //! subscription begins behind it: no hole, nothing twice, and nothing at all for a client that is up
 //! to date. If not (evicted, from before a restart, or made up), there is a **gap**, which is never
-//! passed over in silence: [`Subscription::resume`] tells, and [`GapPolicy`] decides.
+//! passed over in silence: [`Subscription::resumption`] tells, and [`GapPolicy`] decides.
 //!
 //! # Lag
 //!
@@ -87,7 +87,10 @@
 //!
 //!     fn say(&self, name: &str, text: &str) -> std::io::Result<()> {
 //!         let room = self.0.lock().unwrap().get(name).cloned();
-//!         room.map_or(Ok(()), |room| room.publish(&Event::new(text)).map(drop))
+//!         if let Some(room) = room {
+//!             room.publish(&Event::new(text))?;
+//!         }
+//!         Ok(())
 //!     }
 //!
 //!     /// To be called from time to time.
@@ -131,21 +134,23 @@ use std::fmt;
 use std::io;
 use std::iter;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use self::builder::{Builder, IdPolicy};
-pub use self::error::{RecvError, SubscribeError};
+pub use self::error::{PublishError, RecvError, SubscribeError};
 pub use self::frame::{EventId, Frame};
 pub use self::history::History;
 pub use self::received::{IntoIter, Iter};
-pub use self::serve::{Ended, LagPolicy};
-pub use self::subscribe::{GapPolicy, Resume, Subscribe};
+pub use self::serve::{Ending, LagPolicy};
+pub use self::subscribe::{GapPolicy, Resumption, Subscribe};
 pub use self::subscription::Subscription;
 pub use crate::emitter::{Peer, Socket};
 
 use self::frame::Draft;
 use self::ids::Ids;
-use self::shared::{Audience, Key, Owner, Shared};
+use self::shared::{Audience, Key, Owner, Shared, State};
 use crate::event::Event;
+use crate::sync::wait_until;
 use crate::writer::{DataWriter, Frame as Buffer};
 
 /// Broadcasts events to any number of subscribers, and keeps the newest for those that come back.
@@ -178,8 +183,11 @@ pub struct Stats {
     pub published: u64,
     /// How many events the log holds.
     pub events: usize,
-    /// How many bytes they have: wire forms and names of topics.
+    /// How many bytes they have: wire forms and topics.
     pub bytes: usize,
+    /// How many events were passed on to subscribers, after their filters. Each is counted when its
+    /// subscriber comes for more.
+    pub delivered: u64,
     /// How often a subscriber was so slow that it missed events.
     pub lagged: u64,
     /// The id of the oldest event in the log. Empty where that event has none.
@@ -218,10 +226,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Nothing is published then. [`InvalidInput`](io::ErrorKind::InvalidInput), with an
-    /// [`InvalidField`](crate::InvalidField) inside when a field cannot be sent, without when the
-    /// event carries an id that the hub is to assign or exceeds the log's bytes by itself;
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the hub is closed.
+    /// Nothing is published then. [`PublishError::InvalidField`], [`CarriesId`](PublishError::CarriesId)
+    /// when the hub is to assign the id, [`TooLarge`](PublishError::TooLarge) for the log, or
+    /// [`Closed`](PublishError::Closed). It converts into an [`io::Error`].
     ///
     /// ```
     /// use sse_io::{Event, Hub};
@@ -229,9 +236,9 @@ impl Hub {
     /// let hub = Hub::new();
     /// let id = hub.publish(&Event::new("hello").with_name("greeting"))?;
     /// assert_eq!(hub.stats().newest, Some(id));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), sse_io::hub::PublishError>(())
     /// ```
-    pub fn publish(&self, event: &Event<'_>) -> io::Result<EventId> {
+    pub fn publish(&self, event: &Event<'_>) -> Result<EventId, PublishError> {
         self.append(None::<iter::Empty<&str>>, event, |frame, event| {
             frame.event(event)
         })
@@ -242,8 +249,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The closure's own error, or [`InvalidData`](io::ErrorKind::InvalidData) when what it wrote is
-    /// not UTF-8; otherwise as [`publish`](Hub::publish). Nothing is published then.
+    /// [`PublishError::Data`] with the closure's own error, or with one of kind
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when what it wrote is not UTF-8; otherwise as
+    /// [`publish`](Hub::publish). Nothing is published then.
     ///
     /// ```
     /// use sse_io::{Event, Hub};
@@ -258,7 +266,7 @@ impl Hub {
         &self,
         event: &Event<'_>,
         data: impl FnOnce(&mut DataWriter<'_>) -> io::Result<()>,
-    ) -> io::Result<EventId> {
+    ) -> Result<EventId, PublishError> {
         self.append(None::<iter::Empty<&str>>, event, |frame, event| {
             frame.event_with(event, data)
         })
@@ -269,11 +277,12 @@ impl Hub {
     ///
     /// Topics are any text and need not be declared; one that nobody is subscribed to costs nothing.
     /// Allocates once more where there are several topics, and again where their iterator does not
-    /// know how many. Without a topic, it reaches only those that name none.
+    /// know how many. A step for each subscriber of the topics, under the hub's lock.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Hub::publish).
+    /// [`PublishError::NoTopic`] where there is none: a list of receivers that happens to be empty is
+    /// not for everyone, and nothing gets lost in silence. Otherwise as [`publish`](Hub::publish).
     ///
     /// ```
     /// use sse_io::{Event, Hub};
@@ -282,14 +291,14 @@ impl Hub {
     /// let mut goals = hub.subscribe().with_topics(["goals"]).start()?;
     /// hub.publish_to(["cards"], &Event::new("yellow"))?;
     /// let id = hub.publish_to(["goals", "all"], &Event::new("1:0"))?;
-    /// assert_eq!(goals.recv()?.id(), Some(&*id));
+    /// assert_eq!(goals.recv()?.id(), Some(id.as_str()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn publish_to<T: AsRef<str>>(
         &self,
         topics: impl IntoIterator<Item = T>,
         event: &Event<'_>,
-    ) -> io::Result<EventId> {
+    ) -> Result<EventId, PublishError> {
         self.append(Some(topics), event, |frame, event| frame.event(event))
     }
 
@@ -313,10 +322,36 @@ impl Hub {
         topics: impl IntoIterator<Item = T>,
         event: &Event<'_>,
         data: impl FnOnce(&mut DataWriter<'_>) -> io::Result<()>,
-    ) -> io::Result<EventId> {
+    ) -> Result<EventId, PublishError> {
         self.append(Some(topics), event, |frame, event| {
             frame.event_with(event, data)
         })
+    }
+
+    /// Tells every client how long to wait before it comes back when its connection is lost (HTML
+    /// standard, 9.2.6): before a restart, say, so that they do not all ask at once for a server that
+    /// is not there yet. Takes a place in the log, as an event does; it has no id and passes every
+    /// filter. A [`Subscription::recv`] gets a frame that [is no event](Frame::is_event).
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::InvalidField`] for a time of more than `u64::MAX` milliseconds,
+    /// [`Closed`](PublishError::Closed), or [`TooLarge`](PublishError::TooLarge).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.retry(Duration::from_secs(10))?;
+    /// assert_eq!(subscription.recv()?.as_bytes(), b"retry: 10000\n\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retry(&self, retry: Duration) -> Result<(), PublishError> {
+        let frame = Draft::new().retry(retry);
+        let frame = frame.map_err(PublishError::InvalidField)?;
+        self.append_frame(frame, Audience::Everyone).map(drop)
     }
 
     /// Begins to subscribe: set what is wanted, then [`start`](Subscribe::start).
@@ -341,6 +376,30 @@ impl Hub {
     /// ```
     pub fn close(&self) {
         self.shared().close();
+    }
+
+    /// [Closes](Hub::close) the hub and waits until every subscription is gone, at most for `timeout`.
+    /// Returns whether they are: then every handler has sent what there was and has let its
+    /// subscription go, and the process can end. Blocks, but for a timeout of zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let subscription = hub.subscribe().start()?;
+    /// assert!(!hub.close_and_wait(Duration::ZERO));
+    /// let handler = std::thread::spawn(move || subscription.into_iter().count());
+    /// assert!(hub.close_and_wait(Duration::from_secs(60)));
+    /// # assert_eq!(handler.join().unwrap(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close_and_wait(&self, timeout: Duration) -> bool {
+        self.close();
+        let shared = self.shared();
+        let is_empty = |state: &State| state.roster.len() == 0;
+        let deadline = Instant::now().checked_add(timeout);
+        is_empty(&wait_until(&shared.left, shared.lock(), deadline, is_empty))
     }
 
     /// Whether the hub was closed.
@@ -373,6 +432,7 @@ impl Hub {
             published: log.next() - 1,
             events: log.len(),
             bytes: log.bytes(),
+            delivered: state.delivered,
             lagged: state.lagged,
             oldest: log.oldest_entry().map(|entry| EventId(entry.frame.clone())),
             newest: log.newest_entry().map(|entry| EventId(entry.frame.clone())),
@@ -392,44 +452,46 @@ impl Hub {
         topics: Option<impl IntoIterator<Item = T>>,
         event: &Event<'_>,
         write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
-    ) -> io::Result<EventId> {
+    ) -> Result<EventId, PublishError> {
         let shared = self.shared();
         let mut draft = Draft::new();
         let audience = match topics {
             None => Audience::Everyone,
-            Some(topics) => self.audience(topics, &mut draft),
+            Some(topics) => self.audience(topics, &mut draft)?,
         };
-        let frame = match &shared.ids {
+        let encoded = match &shared.ids {
             Ids::Own => draft.event(event, write),
-            Ids::Assigned(_) if event.id.is_some() => {
-                let message = "the event carries an id, and this hub assigns them";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
+            Ids::Assigned(_) if event.id.is_some() => return Err(PublishError::CarriesId),
             Ids::Assigned(zero) => draft.event(&with_id(event, zero), write),
-        }?;
-        if frame.held() > shared.limits.bytes {
-            let message = format!(
-                "the event has {} bytes, and the hub holds {}",
-                frame.held(),
-                shared.limits.bytes
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        let frame = encoded.map_err(|error| match error.downcast() {
+            Ok(field) => PublishError::InvalidField(field),
+            Err(error) => PublishError::Data(error),
+        })?;
+        self.append_frame(frame, audience).map(EventId)
+    }
+
+    fn append_frame(&self, frame: Frame, audience: Audience) -> Result<Frame, PublishError> {
+        let size = frame.held() + audience.held();
+        let limit = self.shared().limits.bytes;
+        if size > limit {
+            return Err(PublishError::TooLarge { size, limit });
         }
-        shared.append(frame, audience).map(EventId)
+        self.shared().append(frame, audience)
     }
 
     fn audience<T: AsRef<str>>(
         &self,
         topics: impl IntoIterator<Item = T>,
         draft: &mut Draft,
-    ) -> Audience {
+    ) -> Result<Audience, PublishError> {
         let topics = topics.into_iter();
         let mut keys = Keys::expect(topics.size_hint().0);
         for topic in topics {
             draft.topic(topic.as_ref());
             keys.push(self.shared().key(topic.as_ref()));
         }
-        keys.into_audience()
+        keys.into_audience().ok_or(PublishError::NoTopic)
     }
 }
 
@@ -464,11 +526,13 @@ impl Keys {
         self.several.push(key);
     }
 
-    fn into_audience(self) -> Audience {
-        match self.first {
-            Some(key) if self.several.is_empty() => Audience::Topic(key),
-            _ => Audience::Topics(self.several.into()),
-        }
+    /// None where there is no topic.
+    fn into_audience(self) -> Option<Audience> {
+        let first = self.first?;
+        Some(match self.several.is_empty() {
+            true => Audience::Topic(first),
+            false => Audience::Topics(self.several.into()),
+        })
     }
 }
 

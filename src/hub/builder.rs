@@ -28,6 +28,8 @@ pub enum IdPolicy {
 pub struct Builder {
     limits: Limits,
     max_subscribers: usize,
+    max_topics: usize,
+    retained: usize,
     ids: IdPolicy,
     history: Option<Box<dyn History>>,
 }
@@ -41,6 +43,8 @@ impl Builder {
                 age: None,
             },
             max_subscribers: usize::MAX,
+            max_topics: 1024,
+            retained: 0,
             ids: IdPolicy::Assigned,
             history: None,
         }
@@ -53,7 +57,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many bytes the log holds: wire forms and names of topics. Up to 300 bytes for each
+    /// Sets how many bytes the log holds: wire forms and topics. Up to 300 bytes for each
     /// event come on top. An event that exceeds this by itself is refused, so with zero every one is.
     /// Default: 8 MiB.
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {
@@ -78,15 +82,32 @@ impl Builder {
         self
     }
 
+    /// Sets how many topics one subscription may name; one that names more is refused with
+    /// [`SubscribeError::TooManyTopics`](super::SubscribeError::TooManyTopics). Each takes memory, and
+    /// a moment of the hub's lock when the subscription starts and when it ends. Default: 1,024.
+    pub fn with_max_topics(mut self, topics: usize) -> Self {
+        self.max_topics = topics;
+        self
+    }
+
+    /// Sets for how many topics the newest event is kept, also when the log has let it go: for new
+    /// clients that ask for it ([`Subscribe::with_retained`](super::Subscribe::with_retained)). Where
+    /// there are more, those whose newest event is the oldest are forgotten. These events may take as
+    /// many bytes as the log, on top of it, and have no limit of age. Default: zero.
+    pub fn with_retained(mut self, topics: usize) -> Self {
+        self.retained = topics;
+        self
+    }
+
     /// Sets where ids come from. Default: [`IdPolicy::Assigned`].
-    pub fn with_ids(mut self, policy: IdPolicy) -> Self {
+    pub fn with_id_policy(mut self, policy: IdPolicy) -> Self {
         self.ids = policy;
         self
     }
 
     /// Sets the older store behind the log. It knows an event by its id before the event is
     /// published, so ids are the events' own ([`IdPolicy::Own`]) whatever
-    /// [`with_ids`](Builder::with_ids) says. Default: none.
+    /// [`with_id_policy`](Builder::with_id_policy) says. Default: none.
     pub fn with_history(mut self, history: impl History + 'static) -> Self {
         self.history = Some(Box::new(history));
         self
@@ -98,7 +119,8 @@ impl Builder {
             Some(_) => IdPolicy::Own,
             None => self.ids,
         };
-        let shared = Shared::new(self.limits, self.max_subscribers, ids, self.history);
+        let most = (self.max_subscribers, self.max_topics, self.retained);
+        let shared = Shared::new(self.limits, most, ids, self.history);
         Hub {
             owner: Arc::new(Owner(Arc::new(shared))),
         }
@@ -116,6 +138,8 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("limits", &self.limits)
             .field("max_subscribers", &self.max_subscribers)
+            .field("max_topics", &self.max_topics)
+            .field("retained", &self.retained)
             .field("ids", &self.ids)
             .field("history", &self.history.is_some())
             .finish()

@@ -1,12 +1,16 @@
 //! What a hub hands out: frames and ids, both handles to the same shared bytes.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::encode;
+use crate::encode::{self, InvalidField};
 use crate::event::Event;
 use crate::writer::Frame as Buffer;
 
@@ -27,7 +31,7 @@ thread_local! {
 /// let mut subscription = hub.subscribe().start()?;
 /// let id = hub.publish_to(["weather"], &Event::new("rain").with_name("now"))?;
 /// let frame = subscription.recv()?;
-/// assert_eq!(frame.id(), Some(&*id));
+/// assert_eq!(frame.id(), Some(id.as_str()));
 /// assert_eq!(frame.topics().collect::<Vec<_>>(), ["weather"]);
 /// assert_eq!(frame.as_bytes(), format!("event: now\nid: {id}\ndata: rain\n\n").as_bytes());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -74,11 +78,22 @@ impl Draft {
         let wire = self.buffer.len();
         write(&mut self.buffer, event)?;
         let id = encode::id_span(event);
-        Ok(Frame {
+        let id = id.map_or((0, 0), |span| (wire + span.start, wire + span.end));
+        Ok(self.frame(wire, id))
+    }
+
+    /// A block that is no event: a reconnection time.
+    pub(super) fn retry(mut self, retry: Duration) -> Result<Frame, InvalidField> {
+        self.buffer.retry(retry)?;
+        Ok(self.frame(0, (0, 0)))
+    }
+
+    fn frame(&self, wire: usize, id: (usize, usize)) -> Frame {
+        Frame {
             bytes: Arc::from(self.buffer.as_bytes()),
             wire,
-            id: id.map_or((0, 0), |span| (wire + span.start, wire + span.end)),
-        })
+            id,
+        }
     }
 }
 
@@ -114,6 +129,33 @@ impl Frame {
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.wire..]
+    }
+
+    /// The event, which borrows from the frame; the data of several lines alone is put together anew.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut alarms = hub
+    ///     .subscribe()
+    ///     .with_filter(|frame| frame.event().name.as_deref() == Some("alarm"))
+    ///     .start()?;
+    /// hub.publish(&Event::new("all is well").with_name("state"))?;
+    /// hub.publish(&Event::new("fire\nin the attic").with_name("alarm"))?;
+    /// assert_eq!(alarms.recv()?.event().data, "fire\nin the attic");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn event(&self) -> Event<'_> {
+        encode::decode(self.text(self.wire..self.bytes.len()))
+    }
+
+    /// Whether this is an event. [`Hub::retry`](super::Hub::retry) alone makes frames that are not:
+    /// a reconnection time, which no filter sees.
+    pub fn is_event(&self) -> bool {
+        let wire = self.as_bytes();
+        let is_one_line = || wire.iter().position(|&byte| byte == b'\n') == Some(wire.len() - 2);
+        !(wire.starts_with(b"retry:") && is_one_line())
     }
 
     /// The event's id, if it has one.
@@ -157,7 +199,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// The id under which an event was published; reads as a `str`, empty for an event without an id.
+/// The id under which an event was published: a text, empty for an event without an id.
 ///
 /// A handle to the event's frame: cloning copies nothing, and keeping one keeps the frame. Use
 /// `to_string` for an id that is kept for long.
@@ -167,8 +209,8 @@ impl fmt::Debug for Frame {
 ///
 /// let hub = Hub::new();
 /// let id = hub.publish(&Event::new("x"))?;
-/// assert_eq!(id.len(), 33);
-/// assert!(id.ends_with("-0000000000000001"));
+/// assert_eq!(id.as_str().len(), 33);
+/// assert!(id.as_str().ends_with("-0000000000000001"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
@@ -178,14 +220,6 @@ impl EventId {
     /// The id.
     pub fn as_str(&self) -> &str {
         self.0.id().unwrap_or_default()
-    }
-}
-
-impl Deref for EventId {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
     }
 }
 
@@ -202,6 +236,32 @@ impl PartialEq for EventId {
 }
 
 impl Eq for EventId {}
+
+impl Hash for EventId {
+    /// As the `str`.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Ord for EventId {
+    /// As the `str`. Ids that one hub assigned are in the order of their events.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for EventId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<str> for EventId {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
 
 impl PartialEq<str> for EventId {
     fn eq(&self, other: &str) -> bool {

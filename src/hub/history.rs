@@ -35,7 +35,7 @@ pub trait History: Send + Sync {
     /// What the store failed with. The subscriber gets it, as
     /// [`SubscribeError::History`](super::SubscribeError::History),
     /// [`RecvError::History`](super::RecvError::History) or
-    /// [`Ended::History`](super::Ended::History).
+    /// [`Ending::History`](super::Ending::History).
     fn after(
         &self,
         id: &str,

@@ -28,6 +28,11 @@ impl Ids {
         write_hex(sequence, &mut id[DIGITS + 1..]);
     }
 
+    /// The id of this sequence.
+    pub(super) fn of(zero: &str, sequence: u64) -> String {
+        format!("{}{sequence:016x}", &zero[..=DIGITS])
+    }
+
     /// The sequence in an id like this one, if it is of the same epoch.
     pub(super) fn sequence(zero: &str, id: &str) -> Option<u64> {
         let (epoch, digits) = id.as_bytes().split_at_checked(DIGITS + 1)?;

@@ -1,5 +1,7 @@
 //! Iterating over what a subscription receives.
 
+use std::iter::FusedIterator;
+
 use super::error::RecvError;
 use super::frame::Frame;
 use super::subscription::Subscription;
@@ -27,6 +29,9 @@ impl Iterator for Iter<'_> {
     }
 }
 
+/// A closed hub stays closed.
+impl FusedIterator for Iter<'_> {}
+
 /// What a [`Subscription`] receives, which it owns.
 #[derive(Debug)]
 pub struct IntoIter {
@@ -40,6 +45,9 @@ impl Iterator for IntoIter {
         self.subscription.iter().next()
     }
 }
+
+/// A closed hub stays closed.
+impl FusedIterator for IntoIter {}
 
 impl IntoIterator for Subscription {
     type Item = Result<Frame, RecvError>;

@@ -14,7 +14,7 @@ const SPARE: usize = 2 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LagPolicy {
-    /// End with [`Ended::Lagged`]: the client comes back with its last event ID, and the gap is told
+    /// End with [`Ending::Lagged`]: the client comes back with its last event ID, and the gap is told
     /// then.
     #[default]
     End,
@@ -25,7 +25,7 @@ pub enum LagPolicy {
 /// Why [`serve`](Subscription::serve) returned.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum Ending {
     /// The hub was closed and everything is sent; or the emitter was closed, be it by a write of
     /// another handle that failed.
     Closed,
@@ -48,8 +48,10 @@ impl Subscription {
     /// is closed (both end it at once), or the subscription lags.
     ///
     /// Events that wait are joined into one write of up to 16 KiB. A heartbeat is sent when nothing was
-    /// written for its interval, by this or another handle of the emitter; `None` is no heartbeat. No
-    /// second thread; nothing is allocated for an event once the buffers have grown, and what a burst
+    /// written for its interval, by this or another handle of the emitter; `None` is no heartbeat. With
+    /// it goes the id of the newest event that was not for this subscription, if the client has no
+    /// event as new: its last event ID follows the log ([`Emitter::id`]), so that a client of a quiet
+    /// topic comes back without a gap. No second thread; nothing is allocated for an event once the buffers have grown, and what a burst
     /// took is given back before it waits.
     ///
     /// Blocks as long as the emitter's inner writer does: while a client does not read, neither a
@@ -58,10 +60,10 @@ impl Subscription {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sse_io::hub::Ended;
+    /// use sse_io::hub::Ending;
     /// use sse_io::{Emitter, Event, Heartbeat, Hub};
     ///
-    /// let hub = Hub::builder().with_ids(sse_io::hub::IdPolicy::Own).build();
+    /// let hub = Hub::builder().with_id_policy(sse_io::hub::IdPolicy::Own).build();
     /// let mut subscription = hub.subscribe().start()?;
     /// hub.publish(&Event::new("a").with_id("1"))?;
     /// hub.publish(&Event::new("b").with_id("2"))?;
@@ -70,7 +72,7 @@ impl Subscription {
     /// let mut stream = Vec::new();
     /// let heartbeat = Heartbeat::every(Duration::from_secs(15));
     /// let ended = subscription.serve(&Emitter::new(&mut stream), heartbeat);
-    /// assert!(matches!(ended, Ended::Closed));
+    /// assert!(matches!(ended, Ending::Closed));
     /// assert_eq!(stream, b"id: 1\ndata: a\n\nid: 2\ndata: b\n\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -78,7 +80,7 @@ impl Subscription {
         &mut self,
         emitter: &Emitter<W>,
         heartbeat: impl Into<Option<Heartbeat>>,
-    ) -> Ended {
+    ) -> Ending {
         let heartbeat = heartbeat.into();
         let signal = self.signal.clone();
         let _raised = emitter.raise_at_close(&signal);
@@ -91,7 +93,7 @@ impl Subscription {
                 match emitter.send_encoded(&mut buffer) {
                     Ok(Some(_)) => {}
                     Ok(None) => break,
-                    Err(error) => return Ended::Gone(error),
+                    Err(error) => return Ending::Gone(error),
                 }
                 buffer = buffer.recycle();
             }
@@ -108,20 +110,20 @@ impl Subscription {
                     self.notice_due = true;
                     Ok(())
                 }
-                (Err(RecvError::Lagged { missed }), _) => return Ended::Lagged { missed },
-                (Err(RecvError::History(error)), _) => return Ended::History(error),
+                (Err(RecvError::Lagged { missed }), _) => return Ending::Lagged { missed },
+                (Err(RecvError::History(error)), _) => return Ending::History(error),
                 (Err(RecvError::Closed), _) => break,
             };
             if let Err(error) = beat {
-                return Ended::Gone(error);
+                return Ending::Gone(error);
             }
         }
-        Ended::Closed
+        Ending::Closed
     }
 
     /// Waits for more, or for the time of the next heartbeat, which is sent.
     fn idle<W: Write>(
-        &self,
+        &mut self,
         emitter: &Emitter<W>,
         heartbeat: Option<&Heartbeat>,
         buffer: &mut Buffer,
@@ -133,8 +135,23 @@ impl Subscription {
         // Thousands may wait: only small events are worth a buffer until the next comes.
         buffer.shrink(SPARE);
         match (self.wait(due), heartbeat) {
-            (false, Some(heartbeat)) => emitter.beat(heartbeat, None, buffer).map(drop),
+            (false, Some(heartbeat)) => self.beat(emitter, heartbeat, buffer),
             _ => Ok(()),
         }
+    }
+
+    /// Sends a heartbeat, and where the client may come back if it has no event as new.
+    fn beat<W: Write>(
+        &mut self,
+        emitter: &Emitter<W>,
+        heartbeat: &Heartbeat,
+        buffer: &mut Buffer,
+    ) -> io::Result<()> {
+        let position = self.position();
+        let id = position.as_ref().map(|position| &*position.id);
+        if let (true, Some(position)) = (emitter.beat(heartbeat, id, buffer)?, &position) {
+            self.told(position);
+        }
+        Ok(())
     }
 }

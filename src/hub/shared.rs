@@ -2,18 +2,19 @@
 //! then the code.
 
 mod log;
+mod retained;
 mod roster;
 mod wake;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use self::log::Evicted;
 use self::wake::Call;
 use super::builder::IdPolicy;
+use super::error::PublishError;
 use super::frame::Frame;
 use super::history::History;
 use super::ids::Ids;
@@ -26,8 +27,11 @@ pub(super) use self::roster::MemberId;
 /// A hub.
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// The last subscription has left a closed hub.
+    pub(super) left: Condvar,
     pub(super) limits: Limits,
     pub(super) max_subscribers: usize,
+    pub(super) max_topics: usize,
     pub(super) ids: Ids,
     pub(super) history: Option<Box<dyn History>>,
     /// Makes keys of topics and ids.
@@ -38,11 +42,14 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) log: Log,
+    pub(super) retained: Retained,
     pub(super) roster: Roster,
     wakes: Wakes,
     pub(super) closed: bool,
     /// How often a cursor fell off the log.
     pub(super) lagged: u64,
+    /// How many events were passed on to subscribers.
+    pub(super) delivered: u64,
 }
 
 /// The newest events, bounded by number, bytes and age.
@@ -64,7 +71,7 @@ pub(super) struct Log {
 }
 
 /// One event of the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) frame: Frame,
     pub(super) sequence: u64,
@@ -73,6 +80,20 @@ pub(super) struct Entry {
     pub(super) id: Option<Key>,
     /// When it was published; None where there is no limit of age.
     pub(super) at: Option<Instant>,
+}
+
+/// The newest event of each topic, also where the log has let it go.
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    /// For how many topics.
+    limit: usize,
+    max_bytes: usize,
+    /// By key, the sequence of the topic's newest event.
+    topics: log::KeyMap<u64>,
+    /// By sequence. Each is the newest of one of its topics.
+    events: BTreeMap<u64, Entry>,
+    /// What they hold.
+    bytes: usize,
 }
 
 /// Who is subscribed, to what, and who of them waits.
@@ -167,7 +188,7 @@ pub(super) const STEP: usize = 256;
 impl Shared {
     pub(super) fn new(
         limits: Limits,
-        max_subscribers: usize,
+        (max_subscribers, max_topics, retained): (usize, usize, usize),
         policy: IdPolicy,
         history: Option<Box<dyn History>>,
     ) -> Self {
@@ -178,15 +199,19 @@ impl Shared {
         };
         let state = State {
             log: Log::new(limits),
+            retained: Retained::new(retained, limits.bytes),
             roster: Roster::default(),
             wakes: Wakes::default(),
             closed: false,
             lagged: 0,
+            delivered: 0,
         };
         Shared {
             state: Mutex::new(state),
+            left: Condvar::new(),
             limits,
             max_subscribers,
+            max_topics,
             ids,
             history,
             hasher,
@@ -207,7 +232,11 @@ impl Shared {
     }
 
     /// Appends a frame and wakes those it is for. Returns it as it was published.
-    pub(super) fn append(&self, mut frame: Frame, audience: Audience) -> io::Result<Frame> {
+    pub(super) fn append(
+        &self,
+        mut frame: Frame,
+        audience: Audience,
+    ) -> Result<Frame, PublishError> {
         let id = match self.ids {
             Ids::Assigned(_) => None,
             Ids::Own => frame
@@ -218,7 +247,7 @@ impl Shared {
         let at = self.now();
         let mut state = self.lock();
         if state.closed {
-            return Err(closed());
+            return Err(PublishError::Closed);
         }
         let sequence = state.log.next();
         if let (Ids::Assigned(_), Some(id)) = (&self.ids, frame.id_mut()) {
@@ -226,13 +255,18 @@ impl Shared {
             Ids::assign(id, sequence);
         }
         let call = state.wake(&audience, sequence);
-        let evicted = state.log.append(Entry {
+        let entry = Entry {
             frame: frame.clone(),
             sequence,
             audience,
             id,
             at,
-        });
+        };
+        let mut let_go = Evicted::default();
+        if state.retained.is_on() {
+            state.retained.keep(entry.clone(), &mut let_go);
+        }
+        let evicted = state.log.append(entry);
         state.roster.note(&evicted);
         drop(state);
         self.wake(call);
@@ -247,6 +281,22 @@ impl Shared {
         let call = state.wake(&Audience::Everyone, next);
         drop(state);
         self.wake(call);
+    }
+
+    /// The newest event that a client can come back with.
+    pub(super) fn newest(&self, state: &State) -> Option<Position> {
+        match &self.ids {
+            Ids::Own => {
+                let (id, sequence) = state.log.newest_id()?;
+                let id = id.to_owned();
+                Some(Position { id, sequence })
+            }
+            Ids::Assigned(zero) => {
+                let sequence = state.log.next() - 1;
+                let id = Ids::of(zero, sequence);
+                (sequence > 0).then_some(Position { id, sequence })
+            }
+        }
     }
 
     /// The sequence of the event with this id: still in the log, or evicted but known all the same.
@@ -333,6 +383,13 @@ impl State {
     }
 }
 
+/// An event that a client can come back with.
+#[derive(Debug)]
+pub(super) struct Position {
+    pub(super) id: String,
+    pub(super) sequence: u64,
+}
+
 /// What reading on from a cursor came to.
 #[derive(Debug)]
 pub(super) enum Read {
@@ -362,8 +419,4 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-pub(super) fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the hub is closed")
 }

@@ -27,10 +27,10 @@ pub enum GapPolicy {
     Refuse,
 }
 
-/// How a subscription begins; see [`Subscription::resume`](super::Subscription::resume).
+/// How a subscription begins; see [`Subscription::resumption`](super::Subscription::resumption).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Resume {
+pub enum Resumption {
     /// The client has no last event ID.
     New,
     /// The client has seen everything: nothing is replayed.
@@ -54,7 +54,7 @@ pub enum Resume {
 /// A subscription to be; see [`Hub::subscribe`](super::Hub::subscribe).
 ///
 /// ```
-/// use sse_io::{Event, Hub, hub::Resume};
+/// use sse_io::{Event, Hub, hub::Resumption};
 ///
 /// let hub = Hub::new();
 /// let seen = hub.publish_to(["a"], &Event::new("1"))?;
@@ -66,7 +66,7 @@ pub enum Resume {
 ///     .with_topics(["a", "b"])
 ///     .with_last_event_id(seen.as_str())
 ///     .start()?;
-/// assert!(matches!(subscription.resume(), Resume::Resumed { replayed: 1, .. }));
+/// assert!(matches!(subscription.resumption(), Resumption::Resumed { replayed: 1, .. }));
 /// assert_eq!(subscription.recv()?.id(), Some(&*missed));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -77,6 +77,7 @@ pub struct Subscribe {
     filter: Option<Filter>,
     last_event_id: String,
     replay: usize,
+    retained: bool,
     gap: GapPolicy,
     lag: LagPolicy,
     gap_event: Option<Event<'static>>,
@@ -90,6 +91,7 @@ impl Subscribe {
             filter: None,
             last_event_id: String::new(),
             replay: 0,
+            retained: false,
             gap: GapPolicy::default(),
             lag: LagPolicy::default(),
             gap_event: None,
@@ -101,9 +103,15 @@ impl Subscribe {
     ///
     /// To call this with an empty list is to name topics, and none: what is published to any topic
     /// is not for this subscription then.
+    ///
+    /// Where a client says which topics it wants, decide how many that may be, and which:
+    /// [`Builder::with_max_topics`](super::Builder::with_max_topics) is the limit. Topics beyond it are
+    /// not looked at, and [`start`](Subscribe::start) fails.
     pub fn with_topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let named = self.topics.get_or_insert_default();
-        named.extend(topics.into_iter().map(|topic| {
+        let most = self.shared.max_topics.saturating_add(1);
+        let room = most.saturating_sub(named.len());
+        named.extend(topics.into_iter().take(room).map(|topic| {
             let name = topic.as_ref();
             (self.shared.key(name), name.into())
         }));
@@ -145,15 +153,38 @@ impl Subscribe {
         self
     }
 
+    /// Has a client that is new, or has a gap, get the newest event of each of its topics first, in the
+    /// order in which they were published: what a dashboard shows before anything changes. Needs
+    /// [`Builder::with_retained`](super::Builder::with_retained). Events that are replayed anyway do
+    /// not come twice.
+    ///
+    /// ```
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::builder().with_retained(100).with_max_events(1).build();
+    /// hub.publish_to(["cpu"], &Event::new("12 %"))?;
+    /// hub.publish_to(["cpu"], &Event::new("17 %"))?;
+    /// hub.publish_to(["disk"], &Event::new("80 %"))?;
+    ///
+    /// let mut cpu = hub.subscribe().with_topics(["cpu"]).with_retained().start()?;
+    /// assert_eq!(cpu.recv()?.event().data, "17 %");
+    /// assert!(cpu.try_recv()?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_retained(mut self) -> Self {
+        self.retained = true;
+        self
+    }
+
     /// Sets what to do about a gap at the start. Default: [`GapPolicy::Replay`].
-    pub fn with_gap(mut self, policy: GapPolicy) -> Self {
+    pub fn with_gap_policy(mut self, policy: GapPolicy) -> Self {
         self.gap = policy;
         self
     }
 
     /// Sets what [`serve`](Subscription::serve) does when the subscription has lagged. Default:
     /// [`LagPolicy::End`].
-    pub fn with_lag(mut self, policy: LagPolicy) -> Self {
+    pub fn with_lag_policy(mut self, policy: LagPolicy) -> Self {
         self.lag = policy;
         self
     }
@@ -194,7 +225,7 @@ impl Subscribe {
     /// use sse_io::{Event, Hub};
     ///
     /// let hub = Hub::builder().with_max_subscribers(1).build();
-    /// let strict = hub.subscribe().with_last_event_id("?").with_gap(GapPolicy::Refuse).start();
+    /// let strict = hub.subscribe().with_last_event_id("?").with_gap_policy(GapPolicy::Refuse).start();
     /// assert!(matches!(strict, Err(SubscribeError::Gap { missed: None, .. })));
     ///
     /// let first = hub.subscribe().start()?;
@@ -204,6 +235,14 @@ impl Subscribe {
     /// ```
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         let notice = self.gap_event.as_ref().map(gap_frame).transpose()?;
+        let limit = self.shared.max_topics;
+        if self
+            .topics
+            .as_ref()
+            .is_some_and(|named| named.len() > limit)
+        {
+            return Err(SubscribeError::TooManyTopics { limit });
+        }
         let interest = match self.topics {
             None => Interest::Everything,
             Some(topics) => Interest::in_topics(topics),
@@ -214,6 +253,7 @@ impl Subscribe {
             filter: self.filter,
             last_event_id: self.last_event_id,
             replay: self.replay,
+            retained: self.retained,
             gap: self.gap,
             lag: self.lag,
             notice,
@@ -239,6 +279,7 @@ impl fmt::Debug for Subscribe {
             .field("filter", &self.filter.is_some())
             .field("last_event_id", &self.last_event_id)
             .field("replay", &self.replay)
+            .field("retained", &self.retained)
             .field("gap", &self.gap)
             .field("lag", &self.lag)
             .field("gap_event", &self.gap_event)

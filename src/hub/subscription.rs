@@ -18,7 +18,7 @@ use super::interest::Interest;
 use super::received::Iter;
 use super::serve::LagPolicy;
 use super::shared::{MemberId, Shared};
-use super::subscribe::Resume;
+use super::subscribe::Resumption;
 use crate::sync::{Lane, Signal, Token};
 
 /// A user's filter.
@@ -65,10 +65,14 @@ pub struct Subscription {
     /// The gap event comes next.
     pub(super) notice_due: bool,
     pub(super) lag: LagPolicy,
-    resume: Resume,
+    resumption: Resumption,
     /// Where there is a history to ask: the id of the last event that was passed on or that the client
     /// has; empty where that is unknown.
     last: Option<String>,
+    /// The sequence of the newest event whose id the client has; 0 where that is unknown.
+    told: u64,
+    /// How many events were passed on and are not counted yet.
+    delivered: u64,
 }
 
 /// Where a subscription reads on.
@@ -87,8 +91,8 @@ enum Source {
 impl Subscription {
     /// How the subscription began: whether the client is new, has missed something, and whether that
     /// is gone.
-    pub fn resume(&self) -> &Resume {
-        &self.resume
+    pub fn resumption(&self) -> &Resumption {
+        &self.resumption
     }
 
     /// Waits for the next event.
@@ -249,14 +253,21 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.lock().leave(self.member, &self.interest);
+        let mut state = self.shared.lock();
+        state.delivered += self.delivered;
+        state.leave(self.member, &self.interest);
+        let is_last = state.closed && state.roster.len() == 0;
+        drop(state);
+        if is_last {
+            self.shared.left.notify_all();
+        }
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("resume", &self.resume)
+            .field("resumption", &self.resumption)
             .finish_non_exhaustive()
     }
 }

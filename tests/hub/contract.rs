@@ -11,15 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sse_io::hub::{
-    Builder, Ended, EventId, Frame, GapPolicy, IdPolicy, IntoIter, Iter, LagPolicy, RecvError,
-    Resume, Stats, Subscribe, SubscribeError, Subscription,
+    Builder, Ending, EventId, Frame, GapPolicy, IdPolicy, IntoIter, Iter, LagPolicy, PublishError,
+    RecvError, Resumption, Stats, Subscribe, SubscribeError, Subscription,
 };
 use sse_io::{Event, Hub, InvalidField, Reader};
 use util::within;
 use util::writers::DEADLINE;
 
 fn own() -> Hub {
-    Hub::builder().with_ids(IdPolicy::Own).build()
+    Hub::builder().with_id_policy(IdPolicy::Own).build()
 }
 
 fn event(text: &str) -> Event<'_> {
@@ -57,8 +57,9 @@ fn on(hub: &Hub, topics: &[&str]) -> Subscription {
     hub.subscribe().with_topics(topics).start().unwrap()
 }
 
-fn after(hub: &Hub, id: &str) -> Subscription {
-    hub.subscribe().with_last_event_id(id).start().unwrap()
+fn after(hub: &Hub, id: impl AsRef<str>) -> Subscription {
+    let subscribe = hub.subscribe().with_last_event_id(id.as_ref());
+    subscribe.start().unwrap()
 }
 
 /// Is in the state of one that waits: the lists have it until it is woken or reads again.
@@ -170,10 +171,11 @@ mod publishing {
             hub.publish_to(["t"], &event("x").with_extension("a:b", "")),
             hub.publish_to(["t".repeat(200)], &event("x")),
         ];
+        let errors = errors.map(|error| io::Error::from(error.unwrap_err()));
         for error in &errors {
-            assert_eq!(error.as_ref().unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
-        let texts = errors.map(|error| error.unwrap_err().to_string());
+        let texts = errors.map(|error| error.to_string());
         assert_eq!(texts[0], "line feed at byte 1 of the event name");
         assert_eq!(
             texts[1],
@@ -181,9 +183,10 @@ mod publishing {
         );
         assert_eq!(texts[3], "the event has 246 bytes, and the hub holds 200");
         let failed = hub.publish_with(&event("x"), |_| Err(io::Error::other("mine")));
-        assert_eq!(failed.unwrap_err().to_string(), "mine");
+        assert_eq!(io::Error::from(failed.unwrap_err()).to_string(), "mine");
         let invalid = hub.publish_with(&event("x"), |data| io::Write::write_all(data, b"\xff"));
-        assert_eq!(invalid.unwrap_err().kind(), ErrorKind::InvalidData);
+        let invalid = io::Error::from(invalid.unwrap_err());
+        assert_eq!(invalid.kind(), ErrorKind::InvalidData);
         assert_eq!(hub.stats().published, 1);
         publish(&hub, "after");
         assert_eq!(drain(&mut subscription), ["before", "after"]);
@@ -192,6 +195,9 @@ mod publishing {
     #[test]
     fn a_refused_field_can_be_reached() {
         let error = own().publish(&event("x").with_id("1\0x")).unwrap_err();
+        assert!(matches!(&error, PublishError::InvalidField(field) if field.field() == "id"));
+        assert!(error.source().unwrap().is::<InvalidField>());
+        let error = io::Error::from(error);
         let inner = error.get_ref().unwrap().downcast_ref::<InvalidField>();
         assert_eq!(inner.unwrap().field(), "id");
     }
@@ -358,7 +364,10 @@ mod topics {
             .with_last_event_id(first.as_str())
             .start()
             .unwrap();
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 1, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 1, .. }
+        ));
         assert_eq!(drain(&mut back), ["2"]);
     }
 
@@ -403,7 +412,7 @@ mod resuming {
         publish(&hub, "1");
         for id in [None, Some("")] {
             let mut new = id.map_or_else(|| live(&hub), |id| after(&hub, id));
-            assert_eq!(*new.resume(), Resume::New);
+            assert_eq!(*new.resumption(), Resumption::New);
             assert_eq!(drain(&mut new), [""; 0]);
             publish(&hub, "2");
             assert_eq!(drain(&mut new), ["2"]);
@@ -424,7 +433,7 @@ mod resuming {
         let mut rare = replay(1).with_topics(["rare"]).start().unwrap();
         assert_eq!(drain(&mut rare), ["600"]);
         let mut rare = replay(usize::MAX).with_topics(["rare"]).start().unwrap();
-        assert_eq!(*rare.resume(), Resume::New);
+        assert_eq!(*rare.resumption(), Resumption::New);
         assert_eq!(drain(&mut rare), ["300", "600"]);
         let mut none = replay(9).with_topics(["none"]).start().unwrap();
         assert_eq!(drain(&mut none), [""; 0]);
@@ -437,7 +446,10 @@ mod resuming {
         let hub = Hub::new();
         let ids: Vec<_> = (0..10).map(|n| publish(&hub, &n.to_string())).collect();
         let mut back = after(&hub, &ids[6]);
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 3, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 3, .. }
+        ));
         publish(&hub, "10");
         assert_eq!(drain(&mut back), ["7", "8", "9", "10"]);
     }
@@ -450,8 +462,11 @@ mod resuming {
         publish_to(&hub, "b", "3");
         publish_to(&hub, "a", "4");
         let subscribe = hub.subscribe().with_topics(["b"]);
-        let mut back = subscribe.with_last_event_id(&*seen).start().unwrap();
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 1, .. }));
+        let mut back = subscribe.with_last_event_id(seen.as_str()).start().unwrap();
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 1, .. }
+        ));
         assert_eq!(drain(&mut back), ["3"]);
     }
 
@@ -480,16 +495,19 @@ mod resuming {
     fn the_id_before_the_first_event_resumes_from_the_start() {
         let hub = Hub::new();
         let first = publish(&hub, "1");
-        let zero = format!("{}0", &first[..32]);
+        let zero = format!("{}0", &first.as_str()[..32]);
         let mut back = after(&hub, &zero);
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 1, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 1, .. }
+        ));
         assert_eq!(drain(&mut back), ["1"]);
     }
 
     #[test]
     fn of_an_id_that_comes_twice_the_newer_event_is_meant() {
         let hub = Hub::builder()
-            .with_ids(IdPolicy::Own)
+            .with_id_policy(IdPolicy::Own)
             .with_max_events(4)
             .build();
         for (id, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
@@ -501,7 +519,10 @@ mod resuming {
         assert_eq!(drain(&mut after(&hub, "a")), ["4", "5"]);
         publish(&hub, "6");
         publish(&hub, "7");
-        assert!(matches!(after(&hub, "a").resume(), Resume::Gap { .. }));
+        assert!(matches!(
+            after(&hub, "a").resumption(),
+            Resumption::Gap { .. }
+        ));
     }
 
     #[test]
@@ -511,7 +532,10 @@ mod resuming {
         publish(&hub, "2");
         hub.publish(&event("3").with_id("")).unwrap();
         let mut back = after(&hub, "a");
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 2, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 2, .. }
+        ));
         assert_eq!(drain(&mut back), ["2", "3"]);
     }
 
@@ -540,9 +564,9 @@ mod resuming {
         for unknown in unknown {
             let mut back = after(&hub, &unknown);
             assert!(
-                matches!(back.resume(), Resume::Gap { missed: None, .. }) || unknown == id,
+                matches!(back.resumption(), Resumption::Gap { missed: None, .. }) || unknown == id,
                 "{unknown}: {:?}",
-                back.resume()
+                back.resumption()
             );
             assert_eq!(drain(&mut back).len(), usize::from(unknown != id));
         }
@@ -553,10 +577,10 @@ mod resuming {
         let hub = Hub::builder().with_max_events(4).build();
         let ids: Vec<_> = (0..10).map(|n| publish(&hub, &n.to_string())).collect();
         let mut back = after(&hub, &ids[2]);
-        let resume = *back.resume();
+        let resume = *back.resumption();
         assert!(matches!(
             resume,
-            Resume::Gap {
+            Resumption::Gap {
                 missed: Some(3),
                 ..
             }
@@ -564,7 +588,10 @@ mod resuming {
         assert_eq!(drain(&mut back), ["6", "7", "8", "9"]);
         // The event itself is evicted, and nothing after it.
         let back = after(&hub, &ids[5]);
-        assert!(matches!(back.resume(), Resume::Resumed { replayed: 4, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Resumed { replayed: 4, .. }
+        ));
     }
 
     #[test]
@@ -579,10 +606,10 @@ mod resuming {
             let subscribe = hub.subscribe().with_topics(["quiet"]);
             subscribe.with_last_event_id(seen.as_str()).start().unwrap()
         };
-        assert_eq!(*subscribe().resume(), Resume::CaughtUp);
+        assert_eq!(*subscribe().resumption(), Resumption::CaughtUp);
         drop(watcher);
         // Nobody took note: it may have been missed.
-        assert!(matches!(subscribe().resume(), Resume::Gap { .. }));
+        assert!(matches!(subscribe().resumption(), Resumption::Gap { .. }));
     }
 
     #[test]
@@ -594,15 +621,18 @@ mod resuming {
             let subscribe = hub.subscribe().with_last_event_id("?");
             subscribe.with_gap_event(event("mind the gap").into_owned())
         };
-        let mut replay = gap().with_gap(GapPolicy::Replay).start().unwrap();
-        let mut live = gap().with_gap(GapPolicy::Live).start().unwrap();
-        let refused = gap().with_gap(GapPolicy::Refuse).start().unwrap_err();
+        let mut replay = gap().with_gap_policy(GapPolicy::Replay).start().unwrap();
+        let mut live = gap().with_gap_policy(GapPolicy::Live).start().unwrap();
+        let refused = gap()
+            .with_gap_policy(GapPolicy::Refuse)
+            .start()
+            .unwrap_err();
         assert!(matches!(refused, SubscribeError::Gap { missed: None, .. }));
         assert_eq!(hub.stats().subscribers, 2);
         publish(&hub, "3");
         assert_eq!(drain(&mut replay), ["mind the gap", "1", "2", "3"]);
         assert_eq!(drain(&mut live), ["mind the gap", "3"]);
-        assert!(matches!(live.resume(), Resume::Gap { .. }));
+        assert!(matches!(live.resumption(), Resumption::Gap { .. }));
         // No part of the log.
         assert_eq!(hub.stats().published, 3);
     }
@@ -611,7 +641,7 @@ mod resuming {
     fn no_gap_event_comes_where_there_is_no_gap() {
         let hub = Hub::new();
         let id = publish(&hub, "1");
-        for id in ["", &id] {
+        for id in ["", id.as_str()] {
             let subscribe = hub.subscribe().with_last_event_id(id);
             let mut subscription = subscribe.with_gap_event(Event::new("gap")).start().unwrap();
             assert_eq!(drain(&mut subscription), [""; 0]);
@@ -819,7 +849,10 @@ mod limits {
             assert!(Instant::now() < deadline);
             thread::yield_now();
         }
-        assert!(matches!(after(&hub, &id).resume(), Resume::Gap { .. }));
+        assert!(matches!(
+            after(&hub, &id).resumption(),
+            Resumption::Gap { .. }
+        ));
         assert_eq!(
             drain(&mut hub.subscribe().with_replay(9).start().unwrap()),
             [""; 0]
@@ -891,6 +924,8 @@ mod ends {
             hub.publish_to(["t"], &event("late")),
         ] {
             let error = error.unwrap_err();
+            assert!(matches!(error, PublishError::Closed));
+            let error = io::Error::from(error);
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
             assert_eq!(error.to_string(), "the hub is closed");
         }
@@ -971,7 +1006,7 @@ fn errors_convert_and_tell_what_they_are() {
     let refused = hub
         .subscribe()
         .with_last_event_id("?")
-        .with_gap(GapPolicy::Refuse)
+        .with_gap_policy(GapPolicy::Refuse)
         .start()
         .unwrap_err();
     assert_eq!(refused.to_string(), "the last event id is unknown");
@@ -985,7 +1020,9 @@ fn ids_and_frames_can_be_shown() {
     let id = hub.publish_to(["t"], &event("x").with_id("7")).unwrap();
     assert_eq!(format!("{id} {id:?} {id:>3}"), "7 \"7\"   7");
     assert_eq!(id.as_ref() as &str, "7");
-    assert_eq!(&*id, "7");
+    assert_eq!(id, "7");
+    assert!(HashSet::from([id.clone()]).contains("7"));
+    assert!(id < own().publish(&event("x").with_id("8")).unwrap());
     assert_eq!(id, id.clone());
     let frame = subscription.recv().unwrap();
     assert_eq!(
@@ -1014,8 +1051,8 @@ fn handles_can_be_sent_and_shared() {
     shared::<Stats>();
     shared::<RecvError>();
     shared::<SubscribeError>();
-    shared::<Ended>();
-    shared::<(IdPolicy, GapPolicy, LagPolicy, Resume)>();
+    shared::<Ending>();
+    shared::<(IdPolicy, GapPolicy, LagPolicy, Resumption)>();
     shared::<Builder>();
     sent::<Subscription>();
     sent::<Subscribe>();

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sse_io::hub::{Ended, GapPolicy, History, RecvError, Resume, SubscribeError, Subscription};
+use sse_io::hub::{
+    Ending, GapPolicy, History, RecvError, Resumption, SubscribeError, Subscription,
+};
 use sse_io::{Emitter, Event, Hub, Reader};
 use util::within;
 use util::writers::{DEADLINE, Record};
@@ -155,7 +157,7 @@ fn pages_lead_into_the_log() {
         publish(&hub, &store, 1..=100);
         for from in [1, 50, 88, 89] {
             let mut back = after(&hub, &from.to_string());
-            assert_eq!(*back.resume(), Resume::History);
+            assert_eq!(*back.resumption(), Resumption::History);
             assert_eq!(drain(&mut back), range(from + 1, 100));
         }
         let last = *range(1, 100).last().unwrap();
@@ -169,10 +171,13 @@ fn the_log_alone_serves_what_it_has() {
     let hub = hub(&store, 10);
     publish(&hub, &store, 1..=100);
     let mut back = after(&hub, "95");
-    assert!(matches!(back.resume(), Resume::Resumed { replayed: 5, .. }));
+    assert!(matches!(
+        back.resumption(),
+        Resumption::Resumed { replayed: 5, .. }
+    ));
     assert_eq!(drain(&mut back), range(96, 100));
-    assert_eq!(*after(&hub, "100").resume(), Resume::CaughtUp);
-    assert_eq!(*after(&hub, "").resume(), Resume::New);
+    assert_eq!(*after(&hub, "100").resumption(), Resumption::CaughtUp);
+    assert_eq!(*after(&hub, "").resumption(), Resumption::New);
     assert_eq!(store.reads(), 0);
 }
 
@@ -204,7 +209,7 @@ fn topics_are_kept_apart() {
         publish_to(&hub, &store, "b", id);
     }
     let mut back = subscribe().with_last_event_id("100").start().unwrap();
-    assert_eq!(*back.resume(), Resume::CaughtUp);
+    assert_eq!(*back.resumption(), Resumption::CaughtUp);
     publish_to(&hub, &store, "a", 151);
     assert_eq!(drain(&mut back), [151]);
 }
@@ -271,7 +276,7 @@ fn events_that_are_stored_and_not_published_yet_come_once() {
     let mut recent = after(&hub, "45");
     let mut ahead = after(&hub, "53");
     let mut newest = after(&hub, "55");
-    assert_eq!(*newest.resume(), Resume::CaughtUp);
+    assert_eq!(*newest.resumption(), Resumption::CaughtUp);
     assert_eq!(drain(&mut old), range(21, 50));
     // The store has them already.
     assert_eq!(drain(&mut ahead), range(54, 55));
@@ -343,10 +348,13 @@ fn an_id_that_the_store_does_not_know_is_a_gap() {
     publish(&hub, &store, 1..=100);
     for id in ["39", "x", "101"] {
         let mut back = after(&hub, id);
-        assert!(matches!(back.resume(), Resume::Gap { missed: None, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Gap { missed: None, .. }
+        ));
         assert_eq!(drain(&mut back), range(91, 100));
         let subscribe = hub.subscribe().with_last_event_id(id);
-        let refused = subscribe.with_gap(GapPolicy::Refuse).start();
+        let refused = subscribe.with_gap_policy(GapPolicy::Refuse).start();
         assert!(matches!(refused, Err(SubscribeError::Gap { .. })));
     }
     assert_eq!(drain(&mut after(&hub, "40")), range(41, 100));
@@ -407,7 +415,7 @@ fn errors_of_the_store_reach_the_subscriber_who_may_go_on() {
     assert!(matches!(&error, RecvError::History(e) if e.kind() == ErrorKind::TimedOut));
     assert_eq!(io::Error::from(error).kind(), ErrorKind::TimedOut);
     let ended = back.serve(&Emitter::new(Vec::new()), None);
-    assert!(matches!(ended, Ended::History(_)));
+    assert!(matches!(ended, Ending::History(_)));
     *fail.lock().unwrap() = false;
     received.extend(drain(&mut back));
     assert_eq!(received, range(4, 30));
@@ -452,7 +460,7 @@ fn serving_goes_through_the_history() {
     hub.close();
     let record = Record::new();
     let ended = back.serve(&Emitter::new(record.writer()), None);
-    assert!(matches!(ended, Ended::Closed));
+    assert!(matches!(ended, Ending::Closed));
     let expected: String = (2..=100)
         .map(|id| format!("id: {id}\ndata: data of {id}\n\n"))
         .collect();
@@ -501,7 +509,7 @@ fn clients_hop_while_others_publish_and_see_every_event_once() {
                 while last < EVENTS {
                     let hub = &hubs[rng.below(2)];
                     let mut subscription = after(hub, &last.to_string());
-                    assert!(!matches!(subscription.resume(), Resume::Gap { .. }));
+                    assert!(!matches!(subscription.resumption(), Resumption::Gap { .. }));
                     for _ in 0..rng.below(120) {
                         if last == EVENTS {
                             break;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use sse_io::hub::{Ended, Frame, IdPolicy, RecvError, Resume, SubscribeError, Subscription};
+use sse_io::hub::{Ending, Frame, IdPolicy, RecvError, Resumption, SubscribeError, Subscription};
 use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::writers::{DEADLINE, Record, gated};
 use util::{Rng, within};
@@ -62,7 +62,7 @@ fn a_stuck_client_stalls_no_publish_subscribe_count_or_close() {
     });
     gate.open();
     let ended = within(DEADLINE, || served.join().unwrap());
-    assert!(matches!(ended, Ended::Lagged { .. }), "{ended:?}");
+    assert!(matches!(ended, Ending::Lagged { .. }), "{ended:?}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_event_is_formatted_once_for_all() {
 
 #[test]
 fn names_ids_and_every_other_field_are_sent() {
-    let hub = Hub::builder().with_ids(IdPolicy::Own).build();
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
     let mut subscription = subscribe(&hub);
     let event = Event::new("x")
         .with_name("n")
@@ -190,7 +190,10 @@ fn a_close_loses_nothing_and_writes_nothing_of_its_own() {
     hub.close();
     let record = Record::new();
     let emitter = Emitter::new(record.writer());
-    assert!(matches!(subscription.serve(&emitter, NEVER), Ended::Closed));
+    assert!(matches!(
+        subscription.serve(&emitter, NEVER),
+        Ending::Closed
+    ));
     drop(emitter);
     assert_eq!(record.bytes(), expected);
 }
@@ -204,7 +207,7 @@ fn a_client_that_is_up_to_date_gets_nothing_again() {
     }
     for _ in 0..3 {
         let mut back = after(&hub, &id);
-        assert_eq!(*back.resume(), Resume::CaughtUp);
+        assert_eq!(*back.resumption(), Resumption::CaughtUp);
         assert!(back.try_recv().unwrap().is_none());
     }
     let mut back = after(&hub, &id);
@@ -225,11 +228,11 @@ fn an_id_that_is_too_old_gets_what_there_is_and_the_word_of_the_gap() {
         .with_gap_event(Event::new("missed some"))
         .start()
         .unwrap();
-    let gap = *back.resume();
+    let gap = *back.resumption();
     assert!(
         matches!(
             gap,
-            Resume::Gap {
+            Resumption::Gap {
                 missed: Some(2),
                 ..
             }
@@ -254,7 +257,10 @@ fn ids_from_before_a_restart_match_no_event() {
     }
     for id in &ids {
         let back = after(&hub, id);
-        assert!(matches!(back.resume(), Resume::Gap { missed: None, .. }));
+        assert!(matches!(
+            back.resumption(),
+            Resumption::Gap { missed: None, .. }
+        ));
     }
 }
 
@@ -331,13 +337,13 @@ fn visit(hub: &Hub, published: &Published, stop: &AtomicBool, total: u64, seed: 
         });
         let mut subscription = after(hub, id.as_deref().unwrap_or_default());
         // The sequence that must come next; None while it cannot be known.
-        let mut expected = match (subscription.resume(), &id) {
-            (Resume::CaughtUp | Resume::Resumed { .. }, Some(id)) => Some(sequence(id) + 1),
-            (Resume::Gap { missed, .. }, Some(id)) => {
+        let mut expected = match (subscription.resumption(), &id) {
+            (Resumption::CaughtUp | Resumption::Resumed { .. }, Some(id)) => Some(sequence(id) + 1),
+            (Resumption::Gap { missed, .. }, Some(id)) => {
                 told.gaps += 1;
                 Some(sequence(id) + 1 + missed.unwrap())
             }
-            (Resume::New, None) => None,
+            (Resumption::New, None) => None,
             other => panic!("{other:?}"),
         };
         let mut left = if stay { usize::MAX } else { rng.below(600) };

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use sse_io::hub::{Ended, IdPolicy, LagPolicy, Subscription};
+use sse_io::hub::{Ending, IdPolicy, LagPolicy, Subscription};
 use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::within;
 use util::writers::{DEADLINE, Fault, Record, What, gated, writes};
@@ -16,7 +16,7 @@ use util::writers::{DEADLINE, Fault, Record, What, gated, writes};
 const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
 
 fn own() -> Hub {
-    Hub::builder().with_ids(IdPolicy::Own).build()
+    Hub::builder().with_id_policy(IdPolicy::Own).build()
 }
 
 fn publish(hub: &Hub, id: &str) {
@@ -32,19 +32,19 @@ fn serve<W: Write + Send + 'static>(
     mut subscription: Subscription,
     emitter: &Emitter<W>,
     heartbeat: impl Into<Option<Heartbeat>>,
-) -> JoinHandle<Ended> {
+) -> JoinHandle<Ending> {
     let emitter = emitter.clone();
     let heartbeat = heartbeat.into();
     thread::spawn(move || subscription.serve(&emitter, heartbeat))
 }
 
-fn join(thread: JoinHandle<Ended>) -> Ended {
+fn join(thread: JoinHandle<Ending>) -> Ending {
     within(DEADLINE, || thread.join().unwrap())
 }
 
 #[track_caller]
-fn assert_closed(ended: Ended) {
-    assert!(matches!(ended, Ended::Closed), "{ended:?}");
+fn assert_closed(ended: Ending) {
+    assert!(matches!(ended, Ending::Closed), "{ended:?}");
 }
 
 /// Waits until the thread has written this much.
@@ -228,7 +228,7 @@ fn waiting(
     hub: &Hub,
     emitter: &Emitter<impl Write + Send + 'static>,
     record: &Record,
-) -> JoinHandle<Ended> {
+) -> JoinHandle<Ending> {
     let subscription = hub.subscribe().with_topics(["t"]).start().unwrap();
     let thread = serve(subscription, emitter, NEVER);
     publish(hub, "1");
@@ -321,7 +321,7 @@ fn a_client_that_is_gone_is_told_as_the_error_of_the_write() {
         let record = Record::new();
         let emitter = Emitter::new(record.writer().with_fault(fault));
         match subscription.serve(&emitter, NEVER) {
-            Ended::Gone(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+            Ending::Gone(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
             other => panic!("{other:?}"),
         }
         assert!(emitter.is_closed());
@@ -338,18 +338,18 @@ fn a_heartbeat_notices_that_the_client_is_gone() {
     let ended = within(DEADLINE, move || {
         subscription.serve(&emitter, Heartbeat::every(Duration::from_millis(1)))
     });
-    assert!(matches!(ended, Ended::Gone(_)), "{ended:?}");
+    assert!(matches!(ended, Ending::Gone(_)), "{ended:?}");
 }
 
 /// A connection whose client does not read: it lags by five events while it is stuck.
-fn stuck(policy: LagPolicy) -> (Ended, Vec<u8>) {
+fn stuck(policy: LagPolicy) -> (Ending, Vec<u8>) {
     let hub = Hub::builder()
-        .with_ids(IdPolicy::Own)
+        .with_id_policy(IdPolicy::Own)
         .with_max_events(2)
         .build();
     let subscription = hub
         .subscribe()
-        .with_lag(policy)
+        .with_lag_policy(policy)
         .with_gap_event(Event::new("gap"))
         .start()
         .unwrap();
@@ -374,7 +374,7 @@ fn stuck(policy: LagPolicy) -> (Ended, Vec<u8>) {
 fn a_lag_ends_it() {
     let (ended, bytes) = stuck(LagPolicy::End);
     assert!(
-        matches!(ended, Ended::Lagged { missed: 5, .. }),
+        matches!(ended, Ending::Lagged { missed: 5, .. }),
         "{ended:?}"
     );
     assert_eq!(bytes, frame("1"));

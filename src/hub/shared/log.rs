@@ -41,7 +41,7 @@ impl Hasher for PassOn {
 }
 
 /// Whom an event is for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::hub) enum Audience {
     Everyone,
     /// The usual case, without an allocation.
@@ -58,6 +58,14 @@ impl Audience {
             Audience::Topics(keys) => keys,
         }
     }
+
+    /// How many bytes it holds outside of itself.
+    pub(in crate::hub) fn held(&self) -> usize {
+        match self {
+            Audience::Everyone | Audience::Topic(_) => 0,
+            Audience::Topics(keys) => size_of_val(&**keys),
+        }
+    }
 }
 
 /// What fell out of the log, to be dropped when no lock is held. Mostly it is one entry.
@@ -68,7 +76,7 @@ pub(in crate::hub) struct Evicted {
 }
 
 impl Evicted {
-    fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: Entry) {
         match self.first {
             None => self.first = Some(entry),
             Some(_) => self.rest.push(entry),
@@ -82,6 +90,13 @@ impl Evicted {
 
 /// How many bytes the room for an evicted id may have, whatever the id.
 const KEPT: usize = 256;
+
+impl Entry {
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.frame.held() + self.audience.held()
+    }
+}
 
 impl Log {
     pub(in crate::hub) fn new(limits: Limits) -> Self {
@@ -151,7 +166,7 @@ impl Log {
         debug_assert_eq!(entry.sequence, self.next);
         let now = entry.at;
         self.next += 1;
-        self.bytes += entry.frame.held();
+        self.bytes += entry.held();
         if let Some(key) = entry.id {
             self.ids.insert(key, entry.sequence);
             self.newest = Some(entry.sequence);
@@ -184,7 +199,7 @@ impl Log {
         let Some(entry) = self.entries.pop_front() else {
             return;
         };
-        self.bytes -= entry.frame.held();
+        self.bytes -= entry.held();
         if let Some(key) = entry.id {
             if self.ids.get(&key) == Some(&entry.sequence) {
                 self.ids.remove(&key);

@@ -199,6 +199,12 @@ impl Roster {
         list.push(id);
     }
 
+    /// Whether a subscription waits: it has read everything that is for it.
+    pub(in crate::hub) fn waits(&self, id: MemberId) -> bool {
+        let member = self.members[id.0 as usize].as_ref().expect(GONE);
+        matches!(member.standing, Standing::Waits(_))
+    }
+
     /// A subscription reads on: from where, if it has waited. Nothing of its interest came before, so
     /// that is `next` unless it was woken.
     pub(in crate::hub) fn settle(&mut self, id: MemberId, next: u64) -> Option<u64> {

@@ -9,7 +9,7 @@ use super::{Source, Subscription};
 use crate::hub::error::RecvError;
 use crate::hub::frame::Frame;
 use crate::hub::paging::Page;
-use crate::hub::shared::{Entry, Read, Take};
+use crate::hub::shared::{Entry, Position, Read, Take};
 use crate::writer::Frame as Buffer;
 
 /// How many bytes of waiting frames go into one write.
@@ -28,6 +28,15 @@ pub(super) struct Ready {
     frame: Frame,
     /// 0 for one from the history.
     sequence: u64,
+}
+
+impl Ready {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Ready {
+            frame: entry.frame.clone(),
+            sequence: entry.sequence,
+        }
+    }
 }
 
 /// What there is to pass on.
@@ -104,10 +113,36 @@ impl Subscription {
                 last.push_str(id);
             }
         }
-        match self.filter.as_mut().is_none_or(|filter| filter(&frame)) {
-            true => Next::Frame(frame),
-            false => Next::Refused,
+        if !frame.is_event() {
+            return Next::Frame(frame);
         }
+        if !self.filter.as_mut().is_none_or(|filter| filter(&frame)) {
+            return Next::Refused;
+        }
+        self.delivered += 1;
+        if sequence > 0 && frame.id().is_some_and(|id| !id.is_empty()) {
+            self.told = sequence;
+        }
+        Next::Frame(frame)
+    }
+
+    /// Where the client's last event ID may be moved: the newest event that this subscription, which
+    /// waits, has passed over, if that is newer than what the client has.
+    pub(in crate::hub) fn position(&self) -> Option<Position> {
+        let Source::Log = self.source else {
+            return None;
+        };
+        let state = self.shared.lock();
+        if !state.roster.waits(self.member) {
+            return None;
+        }
+        let position = self.shared.newest(&state)?;
+        (position.sequence > self.told).then_some(position)
+    }
+
+    /// The client has this position.
+    pub(in crate::hub) fn told(&mut self, position: &Position) {
+        self.told = position.sequence;
     }
 
     /// Reads on: one frame, or as many as have room in so many bytes. With `wait`, a subscription that
@@ -124,6 +159,7 @@ impl Subscription {
         }
         let now = self.shared.now();
         let mut state = self.shared.lock();
+        state.delivered += std::mem::take(&mut self.delivered);
         let next = state.log.next();
         if let Some(cursor) = state.roster.settle(self.member, next) {
             self.cursor = cursor;
@@ -233,10 +269,7 @@ impl Reader<'_> {
         if length > self.room && !self.ready.is_empty() {
             return Take::NotThis;
         }
-        self.ready.push_back(Ready {
-            frame: entry.frame.clone(),
-            sequence: entry.sequence,
-        });
+        self.ready.push_back(Ready::of(entry));
         self.room = self.room.saturating_sub(length);
         match self.room {
             0 => Take::Enough,

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::{Filter, Source, Subscription};
+use super::{Filter, Ready, Source, Subscription};
 use crate::hub::error::SubscribeError;
 use crate::hub::frame::Frame;
 use crate::hub::interest::Interest;
 use crate::hub::serve::LagPolicy;
 use crate::hub::shared::{STEP, Shared, State};
-use crate::hub::subscribe::{GapPolicy, Resume};
+use crate::hub::subscribe::{GapPolicy, Resumption};
 use crate::sync::Signal;
 
 /// What a subscription is started with.
@@ -20,27 +20,34 @@ pub(in crate::hub) struct Start {
     pub(in crate::hub) filter: Option<Filter>,
     pub(in crate::hub) last_event_id: String,
     pub(in crate::hub) replay: usize,
+    pub(in crate::hub) retained: bool,
     pub(in crate::hub) gap: GapPolicy,
     pub(in crate::hub) lag: LagPolicy,
     pub(in crate::hub) notice: Option<Frame>,
 }
 
-/// Where the client with this id goes on in the log, and what that means.
-fn find_start(shared: &Shared, state: &State, interest: &Interest, id: &str) -> (u64, Resume) {
+/// Where a client with this id goes on in the log, what that means, and the sequence of the event with
+/// the id, 0 where that is unknown.
+fn find_start(
+    shared: &Shared,
+    state: &State,
+    interest: &Interest,
+    id: &str,
+) -> (u64, Resumption, u64) {
     if id.is_empty() {
-        return (state.log.next(), Resume::New);
+        return (state.log.next(), Resumption::New, 0);
     }
     let Some(sequence) = shared.find(state, id) else {
-        return (state.log.tail(), Resume::Gap { missed: None });
+        return (state.log.tail(), Resumption::Gap { missed: None }, 0);
     };
     let mut cursor = sequence + 1;
-    let resume = match state.catch_lag(interest, &mut cursor) {
-        0 => Resume::CaughtUp,
-        missed => Resume::Gap {
+    let resumption = match state.catch_lag(interest, &mut cursor) {
+        0 => Resumption::CaughtUp,
+        missed => Resumption::Gap {
             missed: Some(missed),
         },
     };
-    (cursor, resume)
+    (cursor, resumption, sequence)
 }
 
 impl Subscription {
@@ -63,7 +70,7 @@ impl Subscription {
         let waker = Arc::clone(&signal);
         let member = state.roster.join(&start.interest, waker, evicted);
         let next = state.log.next();
-        let (cursor, resume) = find_start(&shared, &state, &start.interest, &id);
+        let (cursor, resumption, told) = find_start(&shared, &state, &start.interest, &id);
         drop(state);
         drop(expired);
 
@@ -82,19 +89,21 @@ impl Subscription {
             notice: start.notice,
             notice_due: false,
             lag: start.lag,
-            resume,
+            resumption,
             last: is_asked.then_some(id),
+            told,
+            delivered: 0,
         };
-        if let Resume::Gap { .. } = resume {
+        if let Resumption::Gap { .. } = resumption {
             this.enter_history().map_err(SubscribeError::History)?;
         }
-        match this.resume {
-            Resume::New => this.rewind(start.replay, next),
-            Resume::CaughtUp => match this.count(next) {
+        match this.resumption {
+            Resumption::New => this.rewind(start.replay, next),
+            Resumption::CaughtUp => match this.count(next) {
                 0 => {}
-                replayed => this.resume = Resume::Resumed { replayed },
+                replayed => this.resumption = Resumption::Resumed { replayed },
             },
-            Resume::Gap { missed } => match start.gap {
+            Resumption::Gap { missed } => match start.gap {
                 GapPolicy::Refuse => return Err(SubscribeError::Gap { missed }),
                 GapPolicy::Live => {
                     this.cursor = next;
@@ -104,16 +113,27 @@ impl Subscription {
             },
             _ => {}
         }
+        let is_to_know = matches!(this.resumption, Resumption::New | Resumption::Gap { .. });
+        if start.retained && is_to_know {
+            this.enter_retained();
+        }
         Ok(this)
+    }
+
+    /// Takes the newest event of each topic that comes before the cursor.
+    fn enter_retained(&mut self) {
+        let state = self.shared.lock();
+        let retained = state.retained.before(self.cursor, &self.interest);
+        self.ready.extend(retained.map(Ready::of));
     }
 
     /// Has the history close a gap at the start, if it can.
     fn enter_history(&mut self) -> io::Result<()> {
         self.source = Source::History { missed: 0 };
         if self.turn_page()? {
-            self.resume = match self.ready.is_empty() {
-                true => Resume::CaughtUp,
-                false => Resume::History,
+            self.resumption = match self.ready.is_empty() {
+                true => Resumption::CaughtUp,
+                false => Resumption::History,
             };
             return Ok(());
         }

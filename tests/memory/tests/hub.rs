@@ -5,7 +5,7 @@ use std::iter;
 use std::mem::size_of;
 use std::time::Duration;
 
-use sse_io::hub::{Ended, IdPolicy, LagPolicy, RecvError, Subscription};
+use sse_io::hub::{Ending, IdPolicy, LagPolicy, RecvError, Subscription};
 use sse_io::{Emitter, Event, Hub, ResponseHead};
 use sse_io_memory::{Nowhere, allocations, calls, held, peak};
 
@@ -137,7 +137,7 @@ fn assert_allocates(what: &str, times: usize, mut publish: impl FnMut()) {
 #[test]
 fn publishing_allocates_once() {
     for ids in [IdPolicy::Assigned, IdPolicy::Own] {
-        let builder = Hub::builder().with_max_events(MAX_EVENTS).with_ids(ids);
+        let builder = Hub::builder().with_max_events(MAX_EVENTS).with_id_policy(ids);
         let hub = builder.build();
         // They take some of it and never wait.
         let _subscriptions = idle(&hub, 100);
@@ -202,7 +202,7 @@ fn serving_allocates_nothing_for_an_event_once_warm() {
     for chunked in [false, true] {
         for topics in [false, true] {
             let (allocated, ended) = serve_warm(chunked, topics);
-            assert!(matches!(ended, Ended::Closed), "{ended:?}");
+            assert!(matches!(ended, Ending::Closed), "{ended:?}");
             assert_eq!(allocated, Some(0), "chunked: {chunked}, topics: {topics}");
         }
     }
@@ -213,7 +213,7 @@ const EVENTS: usize = 5000;
 
 /// Serves events that are there before and joined, each of up to 2 KB; counts from the one that is
 /// `WARM_UP` on.
-fn serve_warm(chunked: bool, topics: bool) -> (Option<usize>, Ended) {
+fn serve_warm(chunked: bool, topics: bool) -> (Option<usize>, Ending) {
     let hub = Hub::builder()
         .with_max_events(WARM_UP + EVENTS)
         .with_max_bytes(1 << 30)
@@ -275,7 +275,7 @@ fn live_through(hub: &Hub, round: usize) {
     drop(
         hub.subscribe()
             .with_last_event_id(last)
-            .with_lag(LagPolicy::Skip)
+            .with_lag_policy(LagPolicy::Skip)
             .start()
             .unwrap(),
     );
@@ -371,7 +371,7 @@ fn what_many_subscriptions_took_is_given_back_while_some_stay() {
 fn the_log_takes_little_on_top_of_each_event() {
     for ids in [IdPolicy::Assigned, IdPolicy::Own] {
         let (bytes, hub) = held(|| {
-            let hub = Hub::builder().with_ids(ids).build();
+            let hub = Hub::builder().with_id_policy(ids).build();
             for n in 0..100_000 {
                 let event = Event::new("some data");
                 let event = match ids {
@@ -392,7 +392,7 @@ fn the_log_takes_little_on_top_of_each_event() {
 #[test]
 fn what_grew_too_old_is_let_go() {
     let builder = Hub::builder()
-        .with_ids(IdPolicy::Own)
+        .with_id_policy(IdPolicy::Own)
         .with_max_age(Duration::from_nanos(1));
     let hub = builder.build();
     hub.publish(&Event::new("x").with_id("1")).unwrap();

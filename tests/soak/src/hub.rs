@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sse_io::hub::{
-    Ended, Frame, GapPolicy, LagPolicy, RecvError, Resume, SubscribeError, Subscription,
+    Ending, Frame, GapPolicy, LagPolicy, RecvError, Resumption, SubscribeError, Subscription,
 };
 use sse_io::{Event, Heartbeat, Hub, Reader, ResponseHead};
 
@@ -486,8 +486,8 @@ fn join<'a>(
         .hub
         .subscribe()
         .with_last_event_id(id)
-        .with_gap(gap)
-        .with_lag(lag)
+        .with_gap_policy(gap)
+        .with_lag_policy(lag)
         .with_gap_event(Event::new("").with_name("gap"))
         .with_replay(rng.below(100));
     if let Some(topics) = interest.topics {
@@ -521,14 +521,14 @@ fn join<'a>(
         Err(other) => return Err(other.into()),
     };
     let after = round.hub.stats().published;
-    match (*subscription.resume(), sequence) {
+    match (*subscription.resumption(), sequence) {
         // What came between the start and the count may come or not.
-        (Resume::New, None) => watch.whole = after,
-        (Resume::CaughtUp | Resume::Resumed { .. }, Some(sequence)) if sequence < u64::MAX => {
+        (Resumption::New, None) => watch.whole = after,
+        (Resumption::CaughtUp | Resumption::Resumed { .. }, Some(sequence)) if sequence < u64::MAX => {
             watch.last = sequence;
             watch.whole = sequence;
         }
-        (Resume::Gap { missed, .. }, Some(sequence)) => {
+        (Resumption::Gap { missed, .. }, Some(sequence)) => {
             watch.tally.gaps += 1;
             assert_eq!(missed.is_none(), sequence == u64::MAX);
             match (gap, missed) {
@@ -562,7 +562,7 @@ fn receive(mut subscription: Subscription, watch: &mut Watch<'_>, rng: &mut Rng)
                 let mut reader = Reader::new(frame.as_bytes());
                 let event = reader.read_event().expect("a slice").expect("an event");
                 match event.event_type() {
-                    "gap" => assert!(matches!(subscription.resume(), Resume::Gap { .. })),
+                    "gap" => assert!(matches!(subscription.resumption(), Resumption::Gap { .. })),
                     _ => watch.got(frame.id().expect("an id"), &event.data),
                 }
             }
@@ -614,7 +614,7 @@ fn serve(
     let emitter = ResponseHead::for_version(1, 0).start(writer)?;
     let closer = emitter.clone();
     let heartbeat = Heartbeat::every(Duration::from_millis(50));
-    let mut gap_at_start = matches!(subscription.resume(), Resume::Gap { .. });
+    let mut gap_at_start = matches!(subscription.resumption(), Resumption::Gap { .. });
     let server = thread::Builder::new().spawn(move || {
         let ended = subscription.serve(&emitter, heartbeat);
         emitter.close();
@@ -662,14 +662,14 @@ fn serve(
     drop(client);
     let (ended, subscription) = server.join().map_err(|_| "the server has panicked")?;
     match ended {
-        Ended::Closed if whole && !closed => watch.ended(),
-        Ended::Lagged { missed, .. } if whole && !closed => {
+        Ending::Closed if whole && !closed => watch.ended(),
+        Ending::Lagged { missed, .. } if whole && !closed => {
             // It is the same subscription still, and may go on in another way.
             watch.lagged(missed);
             receive(subscription, watch, rng);
         }
-        Ended::Closed if closed || round.hub.is_closed() => {}
-        Ended::Lagged { .. } | Ended::Gone(_) if closed || !whole => {}
+        Ending::Closed if closed || round.hub.is_closed() => {}
+        Ending::Lagged { .. } | Ending::Gone(_) if closed || !whole => {}
         other => return Err(format!("{other:?}").into()),
     }
     Ok(())
