@@ -41,6 +41,7 @@ fn answer(hub: &Hub, connection: TcpStream) -> io::Result<()> {
 
 impl Publish for Hub {
     fn publish(&mut self, data: &str) -> io::Result<()> {
-        Hub::publish(self, &Event::new(data)).map(drop)
+        Hub::publish(self, &Event::new(data))?;
+        Ok(())
     }
 }
