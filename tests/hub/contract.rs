@@ -245,8 +245,7 @@ mod topics {
         hub.publish_to(["b", "a", "b"], &event("3")).unwrap();
         publish_to(&hub, "A", "4");
         publish(&hub, "5");
-        hub.publish_to(Vec::<String>::new(), &event("6")).unwrap();
-        assert_eq!(drain(&mut all), ["1", "2", "3", "4", "5", "6"]);
+        assert_eq!(drain(&mut all), ["1", "2", "3", "4", "5"]);
         assert_eq!(drain(&mut a), ["1", "3", "5"]);
         assert_eq!(drain(&mut both), ["1", "2", "3", "5"]);
         assert_eq!(drain(&mut other), ["5"]);
@@ -1035,7 +1034,7 @@ fn ids_and_frames_can_be_shown() {
     );
     assert_eq!(
         format!("{subscription:?}"),
-        "Subscription { resume: New, .. }"
+        "Subscription { resumption: New, .. }"
     );
     assert!(format!("{:?}", hub.subscribe().with_topics(["t"])).contains("\"t\""));
     assert!(format!("{:?}", Hub::builder()).contains("1024"));
