@@ -280,6 +280,28 @@ impl<W: Write> Emitter<W> {
         self.stream.beat(heartbeat, position, frame)
     }
 
+    /// Gives the inner writer out, for somebody else to go on with the stream; None when the stream is
+    /// closed. For all other handles it is closed then. Waits for a write that is under way.
+    ///
+    /// Fails where the peer is watched: the watch would end the connection.
+    pub(crate) fn hand_over(self) -> io::Result<Option<(W, Framing)>> {
+        let control = &self.stream.control;
+        if control.is_watched() {
+            let message = "the fan-out watches its clients itself";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let _last = FinishIfClosed(&self.stream);
+        let mut writer = ignore_poison(self.stream.writer.lock());
+        let open = !control.lock().closed;
+        let taken = if open { writer.take() } else { None };
+        drop(writer);
+        if taken.is_some() {
+            control.close();
+            drop(MarkEnded(control));
+        }
+        Ok(taken.map(Writer::into_parts))
+    }
+
     /// When a write last ended.
     pub(crate) fn last_write(&self) -> Instant {
         self.stream.control.lock().last_write

@@ -118,6 +118,7 @@
 
 mod builder;
 mod error;
+mod fanout;
 mod frame;
 mod history;
 mod ids;
@@ -138,6 +139,7 @@ use std::time::{Duration, Instant};
 
 pub use self::builder::{Builder, IdPolicy};
 pub use self::error::{PublishError, RecvError, SubscribeError};
+pub use self::fanout::{Fanout, FanoutBuilder, FanoutStats};
 pub use self::frame::{EventId, Frame};
 pub use self::history::History;
 pub use self::received::{IntoIter, Iter};

@@ -131,7 +131,6 @@ impl Lane {
 }
 
 // For the owner of a lane.
-#[allow(dead_code, reason = "the fan-out is what owns lanes")]
 impl Lane {
     /// One more is due.
     pub(crate) fn push(&self, token: Token) {

@@ -52,6 +52,16 @@ pub(crate) enum Framing {
     Chunked,
 }
 
+impl Framing {
+    /// What comes behind the last frame of a stream that is complete.
+    pub(crate) fn last(self) -> &'static [u8] {
+        match self {
+            Framing::Plain => b"",
+            Framing::Chunked => b"0\r\n\r\n",
+        }
+    }
+}
+
 impl<W: Write> Writer<W> {
     /// A writer of a bare event stream. Writes nothing yet.
     pub fn new(inner: W) -> Self {
@@ -194,6 +204,11 @@ impl<W: Write> Writer<W> {
         &mut self.inner
     }
 
+    /// The inner writer, and how to pack what is sent to it from here on.
+    pub(crate) fn into_parts(self) -> (W, Framing) {
+        (self.inner, self.framing)
+    }
+
     /// Gives the inner writer back, unflushed.
     pub fn into_inner(self) -> W {
         self.inner
@@ -226,7 +241,8 @@ impl<W: Write> Writer<W> {
     /// Ends the stream: writes the last chunk where frames are chunks, and flushes. A stream that is
     /// broken gets nothing more.
     pub(crate) fn finish(self) -> W {
-        self.end(b"0\r\n\r\n")
+        let last = self.framing.last();
+        self.end(last)
     }
 
     /// Ends the stream so that a client which reads chunks knows that it is not complete: what comes

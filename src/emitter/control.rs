@@ -115,6 +115,11 @@ impl Control {
         }
     }
 
+    /// Whether a thread waits for a peer.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.lock().peers.is_empty()
+    }
+
     /// Has this peer's wait ended when the stream has; false when it has ended already.
     pub(super) fn add_peer(&self, peer: &Arc<Peer>) -> bool {
         let mut state = self.lock();

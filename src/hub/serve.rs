@@ -1,6 +1,7 @@
 //! Serving a connection: replay, live and heartbeats, on the handler's own thread.
 
 use std::io::{self, Write};
+use std::mem;
 
 use super::error::RecvError;
 use super::subscription::{Gathered, Subscription};
@@ -41,6 +42,15 @@ pub enum Ending {
     },
     /// The [`History`](super::History) failed.
     History(io::Error),
+    /// The filter or the socket panicked; with [`serve_in`](Subscription::serve_in) alone.
+    Panicked,
+}
+
+/// What a step has come to.
+enum Step {
+    More,
+    CaughtUp,
+    Ended(Ending),
 }
 
 impl Subscription {
@@ -85,40 +95,74 @@ impl Subscription {
         let signal = self.signal.clone();
         let _raised = emitter.raise_at_close(&signal);
         let mut buffer = Buffer::default();
-        while !emitter.is_closed() {
-            buffer.clear();
-            let gathered = self.gather(&mut buffer);
-            let empty = buffer.len() == 0;
-            if !empty {
-                match emitter.send_encoded(&mut buffer) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(error) => return Ending::Gone(error),
+        loop {
+            match self.step(emitter, heartbeat.as_ref(), &mut buffer) {
+                Step::More => {}
+                Step::CaughtUp => {
+                    if let Err(error) = self.idle(emitter, heartbeat.as_ref(), &mut buffer) {
+                        return Ending::Gone(error);
+                    }
                 }
-                buffer = buffer.recycle();
-            }
-            let beat = match (gathered, &heartbeat) {
-                // The filter refuses what comes, and more comes meanwhile.
-                (Ok(Gathered::More), Some(heartbeat)) if empty => {
-                    emitter.beat(heartbeat, None, &mut buffer).map(drop)
-                }
-                (Ok(Gathered::More), _) => Ok(()),
-                (Ok(Gathered::CaughtUp), heartbeat) => {
-                    self.idle(emitter, heartbeat.as_ref(), &mut buffer)
-                }
-                (Err(RecvError::Lagged { .. }), _) if self.lag == LagPolicy::Skip => {
-                    self.notice_due = true;
-                    Ok(())
-                }
-                (Err(RecvError::Lagged { missed }), _) => return Ending::Lagged { missed },
-                (Err(RecvError::History(error)), _) => return Ending::History(error),
-                (Err(RecvError::Closed), _) => break,
-            };
-            if let Err(error) = beat {
-                return Ending::Gone(error);
+                Step::Ended(ending) => return ending,
             }
         }
-        Ending::Closed
+    }
+
+    /// As [`serve`](Subscription::serve), until everything is sent that there is.
+    pub(super) fn catch_up<W: Write>(
+        &mut self,
+        emitter: &Emitter<W>,
+        heartbeat: Option<&Heartbeat>,
+    ) -> Result<(), Ending> {
+        let mut buffer = Buffer::default();
+        loop {
+            match self.step(emitter, heartbeat, &mut buffer) {
+                Step::More => {}
+                Step::CaughtUp => return Ok(()),
+                Step::Ended(ending) => return Err(ending),
+            }
+        }
+    }
+
+    /// Sends what can go out at once.
+    fn step<W: Write>(
+        &mut self,
+        emitter: &Emitter<W>,
+        heartbeat: Option<&Heartbeat>,
+        buffer: &mut Buffer,
+    ) -> Step {
+        if emitter.is_closed() {
+            return Step::Ended(Ending::Closed);
+        }
+        buffer.clear();
+        let gathered = self.gather(buffer);
+        let empty = buffer.len() == 0;
+        if !empty {
+            match emitter.send_encoded(buffer) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Step::Ended(Ending::Closed),
+                Err(error) => return Step::Ended(Ending::Gone(error)),
+            }
+            *buffer = mem::take(buffer).recycle();
+        }
+        match (gathered, heartbeat) {
+            // The filter refuses what comes, and more comes meanwhile.
+            (Ok(Gathered::More), Some(heartbeat)) if empty => {
+                match emitter.beat(heartbeat, None, buffer) {
+                    Ok(_) => Step::More,
+                    Err(error) => Step::Ended(Ending::Gone(error)),
+                }
+            }
+            (Ok(Gathered::More), _) => Step::More,
+            (Ok(Gathered::CaughtUp), _) => Step::CaughtUp,
+            (Err(RecvError::Lagged { .. }), _) if self.lag == LagPolicy::Skip => {
+                self.notice_due = true;
+                Step::More
+            }
+            (Err(RecvError::Lagged { missed }), _) => Step::Ended(Ending::Lagged { missed }),
+            (Err(RecvError::History(error)), _) => Step::Ended(Ending::History(error)),
+            (Err(RecvError::Closed), _) => Step::Ended(Ending::Closed),
+        }
     }
 
     /// Waits for more, or for the time of the next heartbeat, which is sent.

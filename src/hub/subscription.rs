@@ -16,10 +16,13 @@ use super::error::RecvError;
 use super::frame::Frame;
 use super::interest::Interest;
 use super::received::Iter;
-use super::serve::LagPolicy;
+use super::serve::{Ending, LagPolicy};
 use super::shared::{MemberId, Shared};
 use super::subscribe::Resumption;
 use crate::sync::{Lane, Signal, Token};
+
+/// What to do when a fan-out's connection has ended.
+pub(super) type EndHook = Box<dyn FnOnce(Ending) + Send>;
 
 /// A user's filter.
 pub(super) type Filter = Box<dyn FnMut(&Frame) -> bool + Send>;
@@ -73,6 +76,7 @@ pub struct Subscription {
     told: u64,
     /// How many events were passed on and are not counted yet.
     delivered: u64,
+    pub(super) end_hook: Option<EndHook>,
 }
 
 /// Where a subscription reads on.
@@ -227,18 +231,44 @@ impl Subscription {
         Iter::new(self)
     }
 
+    /// Sets what to do when the connection has ended that [`serve_in`](Subscription::serve_in) handed
+    /// over: the function runs once, on a thread of the fan-out, under no lock. The socket is closed and
+    /// the place at the hub free by then. It does not run where `serve_in` itself tells.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::sync::mpsc;
+    /// use sse_io::hub::{Ending, Fanout};
+    /// use sse_io::{Emitter, Hub};
+    ///
+    /// let (hub, fanout) = (Hub::new(), Fanout::new()?);
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// let emitter = Emitter::new(listener.accept()?.0);
+    ///
+    /// let (left, leaving) = mpsc::channel();
+    /// let subscription = hub.subscribe().start()?.on_ended(move |ended| left.send(ended).unwrap());
+    /// assert!(subscription.serve_in(&fanout, emitter, None).is_ok());
+    /// drop(client);
+    /// assert!(matches!(leaving.recv()?, Ending::Gone(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_ended(mut self, hook: impl FnOnce(Ending) + Send + 'static) -> Self {
+        self.end_hook = Some(Box::new(hook));
+        self
+    }
+
     /// From now on a lane is told when there is something to read, and not this subscription's own
     /// signal. What there is already is to be read all the same.
-    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
     pub(super) fn board(&self, lane: &Arc<Lane>, token: Token) {
         self.shared.lock().roster.board(self.member, lane, token);
     }
 
-    /// Undoes [`board`](Subscription::board): a thread may wait for this subscription again.
-    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
-    pub(super) fn get_off(&self) {
-        let signal = Arc::clone(&self.signal);
-        self.shared.lock().roster.get_off(self.member, signal);
+    /// Counts it as one that has lagged. Returns how many events it misses at most.
+    pub(super) fn give_up(&self) -> u64 {
+        let mut state = self.shared.lock();
+        state.lagged += 1;
+        state.log.next().saturating_sub(self.cursor)
     }
 
     /// Waits to be woken, at most until the deadline; returns whether it was.

@@ -6,6 +6,7 @@ pub mod util;
 
 mod contract;
 mod edges;
+mod fanout;
 mod history;
 mod lessons;
 mod serve;

@@ -114,7 +114,6 @@ impl Roster {
     }
 
     /// From now on, the lane is told when there is something to read.
-    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
     pub(in crate::hub) fn board(&mut self, id: MemberId, lane: &Arc<Lane>, token: Token) {
         self.leave_lane(id);
         let known = |boarded: &Boarded| Arc::ptr_eq(&boarded.lane, lane);
@@ -134,13 +133,6 @@ impl Roster {
         boarded.members += 1;
         let lane = LaneId(u32::try_from(place).expect("fewer threads than that"));
         self.member(id).waker = Waker::Lane(lane, token);
-    }
-
-    /// From now on, a thread is woken when there is something to read.
-    #[allow(dead_code, reason = "the fan-out is what owns lanes")]
-    pub(in crate::hub) fn get_off(&mut self, id: MemberId, signal: Arc<Signal>) {
-        self.leave_lane(id);
-        self.member(id).waker = Waker::Thread(signal);
     }
 
     fn leave_lane(&mut self, id: MemberId) {
@@ -351,14 +343,8 @@ mod tests {
         roster.wake(&both, 8, &mut wakes);
         assert_eq!(due(&lane), [Token(9)]);
         assert_eq!(roster.settle(id, 9), Some(7));
-        // Its own thread again.
-        roster.get_off(id, Arc::default());
-        assert!(roster.lanes.iter().all(Option::is_none));
-        roster.wait(id);
-        roster.wake(&both, 9, &mut wakes);
-        assert_eq!(due(&lane), []);
-        assert_eq!(wakes.threads.len(), 1);
         roster.leave(id, &interest);
+        assert!(roster.lanes.iter().all(Option::is_none));
         assert_eq!((roster.len(), roster.topics.len()), (0, 0));
     }
 

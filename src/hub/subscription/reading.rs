@@ -72,6 +72,7 @@ impl Subscription {
     /// for a bounded time. Does not block, unless [`reads_history`](Subscription::reads_history).
     pub(in crate::hub) fn gather(&mut self, buffer: &mut Buffer) -> Result<Gathered, RecvError> {
         let mut refused_since = None;
+        let mut first = true;
         loop {
             let used = buffer.len();
             match self.next_ready(|frame| used == 0 || used + frame.as_bytes().len() <= JOIN) {
@@ -84,8 +85,10 @@ impl Subscription {
                     }
                 }
                 Next::Nothing if used >= JOIN => return Ok(Gathered::More),
+                // Who must not block looks before.
+                Next::Nothing if !first && self.reads_history() => return Ok(Gathered::More),
                 Next::Nothing => match self.refill(JOIN - used, used == 0)? {
-                    Refill::Some => {}
+                    Refill::Some => first = false,
                     Refill::CaughtUp if used == 0 => return Ok(Gathered::CaughtUp),
                     Refill::CaughtUp => return Ok(Gathered::More),
                 },
@@ -242,7 +245,6 @@ impl Subscription {
     }
 
     /// Whether the next read asks the history, and may block.
-    #[allow(dead_code, reason = "the fan-out is who must not block")]
     pub(in crate::hub) fn reads_history(&self) -> bool {
         self.ready.is_empty() && matches!(self.source, Source::History { .. })
     }

@@ -93,6 +93,7 @@ impl Subscription {
             last: is_asked.then_some(id),
             told,
             delivered: 0,
+            end_hook: None,
         };
         if let Resumption::Gap { .. } = resumption {
             this.enter_history().map_err(SubscribeError::History)?;
@@ -129,6 +130,9 @@ impl Subscription {
 
     /// Has the history close a gap at the start, if it can.
     fn enter_history(&mut self) -> io::Result<()> {
+        if self.last.is_none() {
+            return Ok(());
+        }
         self.source = Source::History { missed: 0 };
         if self.turn_page()? {
             self.resumption = match self.ready.is_empty() {
