@@ -8,6 +8,7 @@
 mod axum;
 mod clients;
 mod contest;
+mod fanout;
 mod hub;
 mod server;
 mod waiting;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{axum, hub, nanoseconds, raise_file_limit};
+use super::{axum, fanout, hub, nanoseconds, raise_file_limit};
 use crate::statistics::median;
 
 /// What serves.
@@ -15,18 +15,21 @@ use crate::statistics::median;
 pub enum Kind {
     /// This crate's hub, a thread per connection.
     Hub,
+    /// This crate's hub, and a fan-out.
+    Fanout,
     /// axum on tokio, with its broadcast channel.
     Axum,
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Hub, Kind::Axum];
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Hub, Kind::Fanout, Kind::Axum];
 
     /// What the command line calls it.
     pub fn option(self) -> &'static str {
         match self {
             Kind::Hub => "hub",
+            Kind::Fanout => "fanout",
             Kind::Axum => "axum",
         }
     }
@@ -35,6 +38,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Hub => "Hub and Subscription::serve",
+            Kind::Fanout => "Hub and Fanout",
             Kind::Axum => "axum 0.8.9 and tokio broadcast",
         }
     }
@@ -57,6 +61,7 @@ pub fn be_server(name: &str, connections: usize) -> Result<(), String> {
     raise_file_limit(connections)?;
     let started = match Kind::ALL.into_iter().find(|kind| kind.option() == name) {
         Some(Kind::Hub) => hub::start(),
+        Some(Kind::Fanout) => fanout::start(),
         Some(Kind::Axum) => axum::start(),
         None => return Err(format!("no server {name}")),
     };
