@@ -2,8 +2,8 @@
 //! socket options.
 //!
 //! An HTTP library that hands out the raw connection is all that a server needs beside this: read
-//! the request with it, look into it with [`accepts_event_stream`] and [`last_event_id`], then
-//! [`ResponseHead::start`] the stream.
+//! the request with it, check it with a [`Guard`], look into it with [`accepts_event_stream`] and
+//! [`last_event_id`], then [`ResponseHead::start`] the stream.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,8 +11,10 @@ use std::time::Duration;
 use crate::emitter::Emitter;
 use crate::writer::{Frame, Framing, flush};
 
+mod guard;
 mod request;
 
+pub use guard::{Guard, Refusal};
 pub use request::{accepts_event_stream, last_event_id};
 
 /// The headers of every event stream, for servers that write the response head themselves.
@@ -418,6 +420,9 @@ fn reason(status: u16) -> &'static str {
         409 => "Conflict",
         410 => "Gone",
         413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
