@@ -1,7 +1,7 @@
-//! cargo run --example chat [-- ADDRESS]
+//! cargo run --example chat [-- [--host NAME]... [ADDRESS]]
 //!
-//! A chat on `tiny_http`, with a hub for each room, and its page: who is here, what was said before,
-//! and nothing lost when a connection is. Port 0 picks a free port. Without a browser:
+//! A chat on `tiny_http`, with a hub for each room, and its page, `http://127.0.0.1:8081/`: who is here,
+//! what was said before, and nothing lost when a connection is. Port 0 picks a free port. Without a browser:
 //!
 //! ```sh
 //! curl -N 'http://127.0.0.1:8081/rooms/lobby/events?name=Bob'
@@ -9,28 +9,41 @@
 //! ```
 //!
 //! Names are taken on trust, and a room's past is in memory. What the example `server` says of
-//! `tiny_http` on the open internet holds here as well.
+//! `tiny_http` on the open internet holds here as well. What else a server needs is in `site/mod.rs`.
 
 #[path = "chat/rooms.rs"]
 mod rooms;
+#[path = "site/mod.rs"]
+mod site;
 
-use std::error::Error;
 use std::io::{self, Read};
-use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sse_io::{Heartbeat, ResponseHead, http};
-use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
+use sse_io::http::{self, Guard};
+use sse_io::{Heartbeat, ResponseHead};
+use tiny_http::{Method, Request, Server};
 
 pub use rooms::{Limits, Rooms};
 
-const PAGE: &str = include_str!("chat.html");
+const USAGE: &str = "\
+A chat with rooms: who is here, what was said before, and nothing lost when a connection is.
 
-/// The page has all it needs, and nothing that somebody wrote can make it fetch or run more.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-                      script-src 'unsafe-inline'; style-src 'unsafe-inline'";
+Usage: cargo run --example chat [-- [--host NAME]... [ADDRESS]]
+
+  ADDRESS      where to listen; port 0 is any free one. Default: 127.0.0.1:8081
+  --host NAME  a name that clients reach this server by, beside localhost and IP addresses
+  --help       this text
+
+  http://127.0.0.1:8081/rooms/ROOM                   the page of a room
+  http://127.0.0.1:8081/rooms/ROOM/events?name=NAME  its stream; opening it opens the room
+  http://127.0.0.1:8081/rooms/ROOM/messages          takes a POST with name=NAME&text=TEXT
+
+It reads no environment variables.";
+
+const PAGE: &str = include_str!("chat.html");
 
 /// What a client may choose, in characters, and the bytes of the form that it posts.
 const MAX_ROOM: usize = 40;
@@ -38,53 +51,37 @@ const MAX_NAME: usize = 30;
 const MAX_TEXT: usize = 2000;
 const MAX_BODY: usize = 32 << 10;
 
-/// How soon a page comes back. Who has left is noticed by the second heartbeat after that.
+/// How soon a page comes back. Who has left without a word is noticed by the second heartbeat after that.
 const RETRY: Duration = Duration::from_secs(1);
 const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(5));
 
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a page that was closed is still there: as long as a reload may take.
+const GRACE: Duration = Duration::from_secs(2);
 
-fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args().nth(1);
-    let address = address.as_deref().unwrap_or("127.0.0.1:8081");
-    let listener =
-        TcpListener::bind(address).map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    #[cfg(unix)]
-    http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
+fn main() -> ExitCode {
     let limits = Limits {
         rooms: 100,
         members_of_a_room: 50,
         members: 400,
         idle: Duration::from_secs(600),
     };
-    serve(&Server::from_listener(listener, None)?, limits);
-    Ok(())
+    site::main(USAGE, "127.0.0.1:8081", move |server, guard| {
+        serve(server, guard, limits);
+        Ok(())
+    })
 }
 
 /// Answers requests until the server is unblocked.
-pub fn serve(server: &Server, limits: Limits) {
+pub fn serve(server: &Server, guard: Guard, limits: Limits) {
     let rooms = Rooms::new(limits);
-    let address = server.server_addr().to_ip();
-    for request in server.incoming_requests() {
-        let rooms = Arc::clone(&rooms);
-        let handler = thread::Builder::new().spawn(move || {
-            // Has tiny_http look for connections that it left waiting: see the example `server`.
-            let _ = address.map(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT));
-            if let Err(error) = answer(request, &rooms) {
-                eprintln!("{error}");
-            }
-        });
-        if let Err(error) = handler {
-            eprintln!("no thread for a request: {error}");
-        }
-    }
+    let changes = guard.clone();
+    site::serve(server, guard, move |request| {
+        answer(request, &changes, &rooms)
+    });
 }
 
-fn answer(request: Request, rooms: &Arc<Rooms>) -> io::Result<()> {
-    let HTTPVersion(major, minor) = *request.http_version();
-    let head = ResponseHead::for_version(major, minor);
+fn answer(request: Request, guard: &Guard, rooms: &Arc<Rooms>) -> io::Result<()> {
+    let head = site::head(&request);
     let target = request.url().to_owned();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let (room, what) = match path.strip_prefix("/rooms/") {
@@ -100,34 +97,20 @@ fn answer(request: Request, rooms: &Arc<Rooms>) -> io::Result<()> {
         return head.refuse(404, request.into_writer());
     };
     match (what, request.method()) {
-        ("", Method::Get | Method::Head) => {
-            let header = |name: &str, value| Header::from_bytes(name, value).expect("a header");
-            let page = Response::from_string(PAGE)
-                .with_header(header("Content-Type", "text/html; charset=utf-8"))
-                .with_header(header("Content-Security-Policy", POLICY));
-            request.respond(page)
+        ("", Method::Get | Method::Head) => site::page(request, PAGE),
+        ("events", Method::Get | Method::Head) if !site::accepts_events(&request) => {
+            head.refuse(406, request.into_writer())
         }
-        ("events", Method::Get | Method::Head) => {
-            let accept = request.headers().iter().filter(|h| h.field.equiv("Accept"));
-            let accept: Vec<&str> = accept.map(|h| h.value.as_str()).collect();
-            if !http::accepts_event_stream(Some(&accept.join(", "))) {
-                return head.refuse(406, request.into_writer());
-            }
-            match request.method() {
-                Method::Head => head.respond_to_head(request.into_writer()),
-                _ => stream(request, head, rooms, &room, query),
-            }
-        }
+        ("events", Method::Head) => head.respond_to_head(request.into_writer()),
+        ("events", Method::Get) => match guard.check_change(site::headers(&request)) {
+            Ok(()) => stream(request, head, rooms, &room, query),
+            // To come in is something that others see: no other site may do it for its visitors.
+            Err(refusal) => head.refuse(refusal.status(), request.into_writer()),
+        },
         ("messages", Method::Post) => take(request, head, rooms, &room),
-        ("" | "events" | "messages", method) => {
-            let status = if *method == Method::Options { 204 } else { 405 };
-            let allow = match what {
-                "messages" => "POST, OPTIONS",
-                _ => "GET, HEAD, OPTIONS",
-            };
-            head.with_header("Allow", allow)
-                .refuse(status, request.into_writer())
-        }
+        ("leave", Method::Post) => leave(request, head, rooms, &room),
+        ("" | "events", _) => site::allow(request, head, "GET, HEAD, OPTIONS"),
+        ("messages" | "leave", _) => site::allow(request, head, "POST, OPTIONS"),
         _ => head.refuse(404, request.into_writer()),
     }
 }
@@ -141,13 +124,13 @@ fn stream(
     query: &str,
 ) -> io::Result<()> {
     let name = parameter("name", query).unwrap_or_else(|| "guest".to_owned());
-    let Some(name) = line(&name, MAX_NAME) else {
+    let page = parameter("page", query).unwrap_or_default();
+    let (Some(name), true) = (line(&name, MAX_NAME), page.len() <= MAX_NAME) else {
         return head.refuse(400, request.into_writer());
     };
-    let headers = request.headers().iter();
-    let header = headers.clone().find(|h| h.field.equiv("Last-Event-ID"));
-    let last = http::last_event_id(header.map(|h| h.value.as_str()), request.url());
-    let Some(mut member) = rooms.enter(room, name, last.as_deref().unwrap_or_default()) else {
+    let last = http::last_event_id(site::header(&request, "Last-Event-ID"), request.url());
+    let last = last.as_deref().unwrap_or_default();
+    let Some(mut member) = rooms.enter(room, name, page, last) else {
         return head
             .with_header("Retry-After", "5")
             .refuse(503, request.into_writer());
@@ -159,18 +142,45 @@ fn stream(
 }
 
 /// Takes a message, a form with `name` and `text`, and answers with 204.
-fn take(
-    mut request: Request,
-    head: ResponseHead,
-    rooms: &Arc<Rooms>,
-    room: &str,
-) -> io::Result<()> {
-    let form = "application/x-www-form-urlencoded";
-    let mut headers = request.headers().iter();
-    let media_type = headers.find(|h| h.field.equiv("Content-Type"));
-    let media_type = media_type.and_then(|h| h.value.as_str().split(';').next());
-    if !media_type.is_some_and(|m| m.trim().eq_ignore_ascii_case(form)) {
-        return head.refuse(415, request.into_writer());
+fn take(mut request: Request, head: ResponseHead, rooms: &Rooms, room: &str) -> io::Result<()> {
+    let form = match form(&mut request)? {
+        Ok(form) => form,
+        Err(status) => return head.refuse(status, request.into_writer()),
+    };
+    let name = parameter("name", &form).and_then(|name| line(&name, MAX_NAME));
+    let said = parameter("text", &form).and_then(|said| text(&said, MAX_TEXT));
+    let (Some(name), Some(said)) = (name, said) else {
+        return head.refuse(400, request.into_writer());
+    };
+    match rooms.say(room, &name, &said)? {
+        true => head.refuse(204, request.into_writer()),
+        // Nobody would hear it.
+        false => head.refuse(404, request.into_writer()),
+    }
+}
+
+/// Takes a form with the `page` that was closed, and answers with 204.
+fn leave(mut request: Request, head: ResponseHead, rooms: &Rooms, room: &str) -> io::Result<()> {
+    let form = match form(&mut request)? {
+        Ok(form) => form,
+        Err(status) => return head.refuse(status, request.into_writer()),
+    };
+    head.refuse(204, request.into_writer())?;
+    let page = parameter("page", &form).unwrap_or_default();
+    // A page that is loaded again is back by then, and nobody has left.
+    if let Some(connection) = rooms.leaving(room, &page) {
+        thread::sleep(GRACE);
+        rooms.left(room, connection);
+    }
+    Ok(())
+}
+
+/// The form that a request brings, or the status to refuse it with.
+fn form(request: &mut Request) -> io::Result<Result<String, u16>> {
+    let media_type = site::header(request, "Content-Type").unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(Err(415));
     }
     let mut body = Vec::new();
     let length = request.body_length();
@@ -179,20 +189,9 @@ fn take(
         request.as_reader().take(most).read_to_end(&mut body)?;
     }
     if length.unwrap_or(body.len()) > MAX_BODY {
-        return head.refuse(413, request.into_writer());
+        return Ok(Err(413));
     }
-    let form = String::from_utf8(body).unwrap_or_default();
-    let name = parameter("name", &form).and_then(|name| line(&name, MAX_NAME));
-    let said = parameter("text", &form).and_then(|said| text(&said, MAX_TEXT));
-    let (Some(name), Some(said)) = (name, said) else {
-        return head.refuse(400, request.into_writer());
-    };
-    match rooms.say(room, &name, &said)? {
-        true => head.refuse(204, request.into_writer()),
-        false => head
-            .with_header("Retry-After", "5")
-            .refuse(503, request.into_writer()),
-    }
+    Ok(String::from_utf8(body).map_err(|_| 400))
 }
 
 /// The text of a client, if it has one to so many characters and no control characters but line feeds.

@@ -1,6 +1,6 @@
-//! cargo run --example dashboard [-- ADDRESS]
+//! cargo run --example dashboard [-- [--host NAME]... [ADDRESS]]
 //!
-//! What this machine is doing, live, on `tiny_http`: each series is a topic of one hub, whose log is
+//! What this machine is doing, live, on `tiny_http`, `http://127.0.0.1:8082/`: each series is a topic of one hub, whose log is
 //! the charts' past. A page that opens is filled from it, and one that was disconnected goes on where
 //! it was, in all series, by one last event ID. Port 0 picks a free port. Without a browser:
 //!
@@ -10,18 +10,36 @@
 //!
 //! CPU, memory and context switches come from Linux's `/proc`; elsewhere their charts say that there
 //! is nothing. What the example `server` says of `tiny_http` on the open internet holds here as well.
+//! What else a server needs is in `site/mod.rs`.
 
-use std::error::Error;
+#[path = "site/mod.rs"]
+mod site;
+
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sse_io::http::{self, Guard};
 use sse_io::hub::{Resumption, SubscribeError};
-use sse_io::{Event, Heartbeat, Hub, ResponseHead, http};
-use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
+use sse_io::{Event, Heartbeat, Hub, ResponseHead};
+use tiny_http::{Method, Request, Server};
+
+const USAGE: &str = "\
+What this machine is doing, as live charts: each series is a topic of one hub.
+
+Usage: cargo run --example dashboard [-- [--host NAME]... [ADDRESS]]
+
+  ADDRESS      where to listen; port 0 is any free one. Default: 127.0.0.1:8082
+  --host NAME  a name that clients reach this server by, beside localhost and IP addresses
+  --help       this text
+
+  http://127.0.0.1:8082/                           the page
+  http://127.0.0.1:8082/events?topics=cpu,memory   the stream; also: switches, events
+
+It reads no environment variables.";
 
 const PAGE: &str = include_str!("dashboard.html");
 
@@ -37,24 +55,17 @@ const MAX_STREAMS: usize = 400;
 
 const RETRY: Duration = Duration::from_secs(1);
 const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(15));
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args().nth(1);
-    let address = address.as_deref().unwrap_or("127.0.0.1:8082");
-    let listener =
-        TcpListener::bind(address).map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    #[cfg(unix)]
-    http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
-    let dashboard = Arc::new(Dashboard::new(KEPT * TOPICS.len(), MAX_STREAMS));
-    let sampled = Arc::clone(&dashboard);
-    thread::Builder::new()
-        .name("sampler".to_owned())
-        .spawn(move || sample(&sampled, EVERY))?;
-    serve(&Server::from_listener(listener, None)?, &dashboard);
-    Ok(())
+fn main() -> ExitCode {
+    site::main(USAGE, "127.0.0.1:8082", |server, guard| {
+        let dashboard = Arc::new(Dashboard::new(KEPT * TOPICS.len(), MAX_STREAMS));
+        let sampled = Arc::clone(&dashboard);
+        thread::Builder::new()
+            .name("sampler".to_owned())
+            .spawn(move || sample(&sampled, EVERY))?;
+        serve(server, guard, &dashboard);
+        Ok(())
+    })
 }
 
 /// The hub, and how many events its subscribers were sent.
@@ -178,49 +189,22 @@ impl Counters {
 }
 
 /// Answers requests until the server is unblocked.
-pub fn serve(server: &Server, dashboard: &Arc<Dashboard>) {
-    let address = server.server_addr().to_ip();
-    for request in server.incoming_requests() {
-        let dashboard = Arc::clone(dashboard);
-        let handler = thread::Builder::new().spawn(move || {
-            // Has tiny_http look for connections that it left waiting: see the example `server`.
-            let _ = address.map(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT));
-            if let Err(error) = answer(request, &dashboard) {
-                eprintln!("{error}");
-            }
-        });
-        if let Err(error) = handler {
-            eprintln!("no thread for a request: {error}");
-        }
-    }
+pub fn serve(server: &Server, guard: Guard, dashboard: &Arc<Dashboard>) {
+    let dashboard = Arc::clone(dashboard);
+    site::serve(server, guard, move |request| answer(request, &dashboard));
 }
 
 fn answer(request: Request, dashboard: &Dashboard) -> io::Result<()> {
-    let HTTPVersion(major, minor) = *request.http_version();
-    let head = ResponseHead::for_version(major, minor);
+    let head = site::head(&request);
     let path = request.url().split('?').next().unwrap_or_default();
     match (path, request.method()) {
-        ("/", Method::Get | Method::Head) => {
-            let html = Header::from_bytes("Content-Type", "text/html; charset=utf-8");
-            let html = html.expect("a valid header");
-            request.respond(Response::from_string(PAGE).with_header(html))
+        ("/", Method::Get | Method::Head) => site::page(request, PAGE),
+        ("/events", Method::Get | Method::Head) if !site::accepts_events(&request) => {
+            head.refuse(406, request.into_writer())
         }
-        ("/events", Method::Get | Method::Head) => {
-            let accept = request.headers().iter().filter(|h| h.field.equiv("Accept"));
-            let accept: Vec<&str> = accept.map(|h| h.value.as_str()).collect();
-            if !http::accepts_event_stream(Some(&accept.join(", "))) {
-                return head.refuse(406, request.into_writer());
-            }
-            match request.method() {
-                Method::Head => head.respond_to_head(request.into_writer()),
-                _ => stream(request, head, dashboard),
-            }
-        }
-        ("/" | "/events", method) => {
-            let status = if *method == Method::Options { 204 } else { 405 };
-            head.with_header("Allow", "GET, HEAD, OPTIONS")
-                .refuse(status, request.into_writer())
-        }
+        ("/events", Method::Head) => head.respond_to_head(request.into_writer()),
+        ("/events", Method::Get) => stream(request, head, dashboard),
+        ("/" | "/events", _) => site::allow(request, head, "GET, HEAD, OPTIONS"),
         _ => head.refuse(404, request.into_writer()),
     }
 }
@@ -231,9 +215,7 @@ fn stream(request: Request, head: ResponseHead, dashboard: &Dashboard) -> io::Re
         Some(topics) => topics,
         None => return head.refuse(400, request.into_writer()),
     };
-    let mut headers = request.headers().iter();
-    let header = headers.find(|h| h.field.equiv("Last-Event-ID"));
-    let last = http::last_event_id(header.map(|h| h.value.as_str()), request.url());
+    let last = http::last_event_id(site::header(&request, "Last-Event-ID"), request.url());
     let sent = Arc::clone(&dashboard.sent);
     let subscribed = dashboard
         .hub
@@ -266,7 +248,7 @@ fn stream(request: Request, head: ResponseHead, dashboard: &Dashboard) -> io::Re
     Ok(())
 }
 
-/// `?topics=cpu,memory`; None if there is no such topic.
+/// `?topics=cpu,memory`; None if there is no such topic, or more than there are.
 fn topics(target: &str) -> Option<Vec<&'static str>> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let Some(names) = query.split('&').find_map(|p| p.strip_prefix("topics=")) else {
@@ -275,5 +257,8 @@ fn topics(target: &str) -> Option<Vec<&'static str>> {
     // Some clients encode the comma.
     let names = names.replace("%2C", ",");
     let known = |name| TOPICS.into_iter().find(|topic| *topic == name);
+    if names.split(',').count() > TOPICS.len() {
+        return None;
+    }
     names.split(',').map(known).collect()
 }

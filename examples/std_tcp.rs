@@ -1,7 +1,7 @@
-//! `cargo run --example std_tcp [-- ADDRESS]`
+//! `cargo run --example std_tcp [-- [--host NAME]... [ADDRESS]]`
 //!
-//! A live event stream with nothing but std: a listener, and a thread for each connection. Port 0
-//! picks a free port.
+//! A live event stream with nothing but std, `http://127.0.0.1:8083/events`: a listener, and a thread for
+//! each connection. Port 0 picks a free port.
 //!
 //! Each connection carries one request and is closed after it: an event stream is long, and what
 //! comes before it is not worth a pool.
@@ -9,15 +9,20 @@
 use std::error::Error;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sse_io::{Event, ResponseHead, http};
+use sse_io::http::{self, Guard};
+use sse_io::{Event, ResponseHead};
 
 /// The longest request head that is read. Browsers and proxies stay below 8 KiB.
 const MAX_HEAD: usize = 16 << 10;
+
+/// How long what a client still sends is read, and thrown away, after it was answered.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// How many connections over the limit are still told that there is no room for them.
 const SPARE: usize = 32;
@@ -33,12 +38,53 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:8080".into());
-    let listener =
-        TcpListener::bind(&address).map_err(|e| format!("cannot listen on {address}: {e}"))?;
+const USAGE: &str = "\
+A live event stream with nothing but std.
+
+Usage: cargo run --example std_tcp [-- [--host NAME]... [ADDRESS]]
+
+  ADDRESS      where to listen; port 0 is any free one. Default: 127.0.0.1:8083
+  --host NAME  a name that clients reach this server by, beside localhost and IP addresses
+  --help       this text
+
+  http://127.0.0.1:8083/events  the stream; Last-Event-ID or ?lastEventId=N goes on after N
+
+It reads no environment variables.";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut address = "127.0.0.1:8083".to_owned();
+    let mut guard = Guard::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match &*argument {
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(());
+            }
+            "--host" => guard = guard.with_host(arguments.next().ok_or("--host needs a name")?),
+            option if option.starts_with('-') => {
+                return Err(format!("there is no option {option}\n\n{USAGE}").into());
+            }
+            _ => address = argument,
+        }
+    }
+    let listener = TcpListener::bind(&address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "cannot listen on {address}: another program does already. Give another address after \
+             `--`, or 127.0.0.1:0 for any free port"
+        ),
+        _ => format!("cannot listen on {address}: {error}"),
+    })?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}/");
     println!("try: curl -N http://{address}/events");
@@ -47,7 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         read_timeout: Duration::from_secs(10),
         write_timeout: Duration::from_secs(20),
     };
-    serve(&listener, limits, answer);
+    serve(&listener, limits, move |request, connection| {
+        answer(&guard, request, connection)
+    });
     Ok(())
 }
 
@@ -58,7 +106,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// # Errors
 ///
 /// What the connection fails with.
-pub fn answer(request: &Request, connection: &TcpStream) -> io::Result<()> {
+pub fn answer(guard: &Guard, request: &Request, connection: &TcpStream) -> io::Result<()> {
+    if let Err(refusal) = guard.check(&request.method, request.headers()) {
+        return request.head().refuse(refusal.status(), connection);
+    }
     let path = request.target.split('?').next().unwrap_or_default();
     if path != "/events" {
         return request.head().refuse(404, connection);
@@ -155,7 +206,7 @@ fn converse(
         }
         Err(Unread::Failed(error)) => return Err(error),
     }
-    hang_up(connection, Instant::now() + limits.read_timeout)
+    hang_up(connection, Instant::now() + DRAIN)
 }
 
 /// Ends the connection so that the client gets all that was sent. A socket that is closed with
@@ -216,6 +267,11 @@ impl Request {
     /// The head of a response to this client.
     pub fn head(&self) -> ResponseHead {
         ResponseHead::for_version(1, self.minor).with_header("Connection", "close")
+    }
+
+    /// All headers, by name and value.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// The value of the first header of this name: bytes, as they are on the wire.
@@ -309,9 +365,13 @@ impl Request {
             minor,
             headers,
         };
-        match request.header("Host") {
-            None if minor == 1 => Err(400),
-            _ => Ok(request),
+        let hosts = request
+            .headers()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("Host"));
+        match hosts.count() {
+            1 => Ok(request),
+            0 if minor == 0 => Ok(request),
+            _ => Err(400),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sse_io::client::Listeners;
+use sse_io::http::Guard;
 use sse_io::{Event, Reader, ResponseHead};
 use util::within;
 
@@ -35,7 +36,7 @@ fn tiny_http_with(streams: usize) -> Running {
     let server = tiny_http::Server::from_listener(listener, None).expect("a server");
     let server = Arc::new(server);
     let accepting = Arc::clone(&server);
-    let accepting = thread::spawn(move || server::serve(&accepting, streams));
+    let accepting = thread::spawn(move || server::serve(&accepting, Guard::new(), streams));
     Running {
         address,
         stop: Some((server, accepting)),
@@ -54,7 +55,11 @@ fn std_tcp_within(read_timeout: Duration, streams: usize) -> Running {
     };
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
-    thread::spawn(move || std_tcp::serve(&listener, limits, std_tcp::answer));
+    thread::spawn(move || {
+        std_tcp::serve(&listener, limits, |request, connection| {
+            std_tcp::answer(&Guard::new(), request, connection)
+        });
+    });
     Running {
         address,
         stop: None,
@@ -226,7 +231,7 @@ fn a_client_that_comes_back_goes_on_after_its_last_event() {
 fn a_client_of_http_1_0_gets_a_bare_stream() {
     within(DEADLINE, || {
         for server in SERVERS.map(|start| start(10)) {
-            let mut connection = server.send(b"GET /events HTTP/1.0\r\n\r\n");
+            let mut connection = server.send(b"GET /events HTTP/1.0\r\nHost: localhost\r\n\r\n");
             let mut received = String::new();
             while !received.contains("data: tick 1\n\n") {
                 let mut piece = [0; 1024];
@@ -268,7 +273,7 @@ fn clients_that_come_at_once_are_all_answered() {
             for clients in [5, 8, 50, 50, 50] {
                 let server = start(clients + 1);
                 assert_eq!(get(&server.url("/nothing"), None).status(), 404);
-                let request = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+                let request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
                 let connections: Vec<TcpStream> = (0..clients).map(|_| server.send(b"")).collect();
                 for mut connection in &connections {
                     connection.write_all(request).unwrap();
@@ -350,7 +355,7 @@ fn every_method_is_answered_rightly() {
             for (line, header, status, headers) in rows {
                 for version in ["1.0", "1.1"] {
                     let request = format!(
-                        "{line} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n{header}\r\n"
+                        "{line} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
                     );
                     let answer = server.answer(request.as_bytes());
                     let (line, found) = head_of(&answer);
@@ -370,7 +375,7 @@ fn every_method_is_answered_rightly() {
 #[test]
 fn std_tcp_refuses_what_is_no_request() {
     let long = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(1 << 20)
     );
     let blank = "\r\n".repeat(1 << 14);
@@ -379,9 +384,15 @@ fn std_tcp_refuses_what_is_no_request() {
         (b"\n", "400 Bad Request"),
         (b"\r\n\n", "400 Bad Request"),
         (b"GET / HTTP/1.1\n", "400 Bad Request"),
-        (b"GET / HTTP/1.1\nHost: x\n\n", "400 Bad Request"),
-        (b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n", "400 Bad Request"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\nHost: localhost\n\n", "400 Bad Request"),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\nX: y\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\n",
+            "400 Bad Request",
+        ),
         (b"\r\r\n\r\n", "400 Bad Request"),
         // Empty lines are before a request that is still to come, within the limits of a head.
         (b"\r\n\r\n", "408 Request Timeout"),
@@ -389,34 +400,49 @@ fn std_tcp_refuses_what_is_no_request() {
         (b"G\r\n\r\n", "400 Bad Request"),
         (b"GET\r\n\r\n", "400 Bad Request"),
         (b"GET /\r\n\r\n", "400 Bad Request"),
-        (b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
-        (b"GET / x HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
-        (b"G\0T / HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
-        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"),
+        (
+            b"GET  HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET / x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"G\0T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "400 Bad Request",
+        ),
+        (
+            b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "400 Bad Request",
+        ),
         (b"\x16\x03\x01\x02\r\n\r\n", "400 Bad Request"),
         (b"GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
         (
-            b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
             "400 Bad Request",
         ),
         (
-            b"GET / HTTP/1.1\r\nHost: x\r\nX : y\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX : y\r\n\r\n",
             "400 Bad Request",
         ),
         (
-            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n folded\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n folded\r\n\r\n",
             "400 Bad Request",
         ),
         (
-            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n",
             "400 Bad Request",
         ),
         (
-            b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+            b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
             "505 HTTP Version Not Supported",
         ),
         (long.as_bytes(), "431 Request Header Fields Too Large"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n", "408 Request Timeout"),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+            "408 Request Timeout",
+        ),
     ];
     let rows = rows.map(|(request, status)| (request.to_vec(), status));
     within(DEADLINE, move || {
@@ -445,7 +471,8 @@ fn std_tcp_refuses_what_is_no_request() {
 fn std_tcp_takes_a_head_however_it_is_torn() {
     within(DEADLINE, || {
         let server = std_tcp_with(10);
-        let head = b"HEAD /events HTTP/1.1\r\nhost:x\r\nACCEPT:\ttext/event-stream \r\n\r\n";
+        let head =
+            b"HEAD /events HTTP/1.1\r\nhost:localhost\r\nACCEPT:\ttext/event-stream \r\n\r\n";
         let mut connection = server.send(b"");
         connection.set_nodelay(true).unwrap();
         for byte in head {
@@ -456,7 +483,7 @@ fn std_tcp_takes_a_head_however_it_is_torn() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         // What follows the head is not taken for more of it, and not for a reason to reset.
         let post = [
-            &b"POST /events HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            &b"POST /events HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
             &[b'x'; 100_000],
         ]
         .concat();
@@ -487,7 +514,7 @@ fn std_tcp_takes_what_is_before_and_around_a_path() {
         ("", &too_long, "431 Request Header Fields Too Large"),
     ]
     .map(|(before, target, status)| {
-        let request = format!("{before}HEAD {target} HTTP/1.1\r\nHost: xxxxx\r\n\r\n");
+        let request = format!("{before}HEAD {target} HTTP/1.1\r\nHost: [::1]\r\n\r\n");
         (request, status)
     });
     within(DEADLINE, move || {
@@ -500,7 +527,7 @@ fn std_tcp_takes_what_is_before_and_around_a_path() {
                 "{start:?}: {answer}"
             );
         }
-        let request = b"GET http://x/events?lastEventId=7 HTTP/1.1\r\nHost: x\r\n\r\n";
+        let request = b"GET http://x/events?lastEventId=7 HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let connection = server.send(request);
         let mut answer = BufReader::new(connection).lines().map(Result::unwrap);
         assert!(answer.any(|line| line == "data: tick 8"));

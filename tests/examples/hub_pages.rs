@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chat::Limits;
 use dashboard::{Counters, Dashboard};
+use sse_io::http::Guard;
 use sse_io::{Event, Reader};
 use tiny_http::Server;
 use util::within;
@@ -56,13 +57,13 @@ impl Running {
     }
 
     fn chat(limits: Limits) -> Self {
-        Running::start(move |server| chat::serve(server, limits))
+        Running::start(move |server| chat::serve(server, Guard::new(), limits))
     }
 
     fn dashboard(events: usize, streams: usize) -> (Self, Arc<Dashboard>) {
         let dashboard = Arc::new(Dashboard::new(events, streams));
         let served = Arc::clone(&dashboard);
-        let running = Running::start(move |server| dashboard::serve(server, &served));
+        let running = Running::start(move |server| dashboard::serve(server, Guard::new(), &served));
         (running, dashboard)
     }
 
@@ -167,17 +168,19 @@ fn what_is_said_reaches_everyone_in_the_room_once_and_nobody_elsewhere() {
 fn who_comes_in_gets_what_was_said_before() {
     within(DEADLINE, || {
         let chat = Running::chat(LIMITS);
+        let _ada = chat.enter("lobby", "Ada");
         for text in ["one", "two", "three"] {
             chat.say("lobby", "Ada", text);
         }
         let mut late = chat.events("/rooms/lobby/events?name=Bob", "");
+        assert_eq!(next(&mut late).data, r#"{"joined":"Ada","names":["Ada"]}"#);
         for text in ["one", "two", "three"] {
             let event = next(&mut late);
             assert!(event.data.starts_with(&message("Ada", text)), "{event:?}");
         }
         let here = next(&mut late);
         assert_eq!(here.name.as_deref(), Some("here"));
-        assert_eq!(here.data, r#"{"joined":"Bob","names":["Bob"]}"#);
+        assert_eq!(here.data, r#"{"joined":"Bob","names":["Ada","Bob"]}"#);
     });
 }
 
@@ -207,6 +210,7 @@ fn who_comes_back_gets_what_was_missed_and_nothing_twice() {
 fn an_id_from_another_time_is_told_as_a_gap_before_what_there_is() {
     within(DEADLINE, || {
         let chat = Running::chat(LIMITS);
+        let _ada = chat.enter("lobby", "Ada");
         chat.say("lobby", "Ada", "one");
         let mut stream = chat.events("/rooms/lobby/events", "0123456789abcdef-0000000000000001");
         assert_eq!(next(&mut stream), Event::new("").with_name("gap"));
@@ -221,10 +225,10 @@ fn who_is_here_is_told_as_they_come_and_go() {
         let mut bob = chat.enter("lobby", "Bob");
         let ada = chat.enter("lobby", "Ada");
         let again = chat.events("/rooms/lobby/events?name=Ada", "");
-        let joined = r#"{"joined":"Ada","names":["Bob","Ada"]}"#;
+        let joined = r#"{"joined":"Ada","names":["Ada","Bob"]}"#;
         assert_eq!(next(&mut bob).data, joined);
         // The same name once more is nobody new, be it a tab or a connection that is not yet lost.
-        let still = r#"{"still":"Ada","names":["Bob","Ada","Ada"]}"#;
+        let still = r#"{"still":"Ada","names":["Ada","Bob"]}"#;
         assert_eq!(next(&mut bob).data, still);
         drop((ada, again));
         // That they are gone is noticed by what is sent to them.
@@ -234,7 +238,7 @@ fn who_is_here_is_told_as_they_come_and_go() {
             let event = next(&mut bob);
             gone.extend(event.name.map(|_| event.data));
         }
-        assert_eq!(gone[0], r#"{"still":"Ada","names":["Bob","Ada"]}"#);
+        assert_eq!(gone[0], still);
         assert_eq!(gone[1], r#"{"left":"Ada","names":["Bob"]}"#);
     });
 }
@@ -294,6 +298,7 @@ fn what_the_chat_does_not_take_is_refused() {
         ("DELETE", page, 405),
         ("DELETE", events, 405),
         ("GET", messages, 405),
+        ("GET", "/rooms/lobby/leave", 405),
         ("GET", "/rooms/lobby/events?name=%0A", 400),
         ("GET", "/nothing", 404),
         ("GET", "/rooms/lobby/nothing", 404),
@@ -305,6 +310,7 @@ fn what_the_chat_does_not_take_is_refused() {
     .map(|(method, path, status)| (method, path.to_owned(), status));
     within(DEADLINE, move || {
         let chat = Running::chat(LIMITS);
+        let _eve = chat.enter("lobby", "Eve");
         for (form, status) in forms {
             assert_eq!(chat.post("lobby", &form), status, "{form:.60}");
         }
@@ -346,15 +352,26 @@ fn more_rooms_and_members_than_there_may_be_are_put_off() {
         let chat = Running::chat(Limits {
             rooms: 2,
             members_of_a_room: 2,
-            members: 3,
+            members: 4,
             idle: DEADLINE,
         });
         let enter = |room| chat.request("GET", &format!("/rooms/{room}/events"), &[], "");
         let _two = [chat.enter("one", "Ada"), chat.enter("one", "Bob")];
         assert_busy(&enter("one"));
         let _third = chat.enter("two", "Ada");
+        assert_busy(&enter("three"));
+        let _fourth = chat.enter("two", "Bob");
         assert_busy(&enter("two"));
-        assert_eq!(chat.post("three", "name=Ada&text=x"), 503);
+    });
+}
+
+#[test]
+fn a_room_is_opened_by_who_comes_in_and_not_by_a_message() {
+    within(DEADLINE, || {
+        let chat = Running::chat(LIMITS);
+        assert_eq!(chat.post("lobby", "name=Ada&text=x"), 404);
+        let _ada = chat.enter("lobby", "Ada");
+        assert_eq!(chat.post("lobby", "name=Ada&text=x"), 204);
     });
 }
 
@@ -366,11 +383,76 @@ fn an_idle_room_makes_place_and_one_with_somebody_in_it_stays() {
             idle: Duration::ZERO,
             ..LIMITS
         });
-        chat.say("one", "Ada", "nobody is here");
-        let mut stream = chat.enter("two", "Ada");
-        assert_eq!(chat.post("one", "name=Ada&text=x"), 503);
+        let one = chat.enter("one", "Ada");
+        let two = "/rooms/two/events?name=Ada";
+        assert_busy(&chat.request("GET", two, &[], ""));
+        drop(one);
+        // That she has gone is noticed by what is sent to her.
+        let stream = loop {
+            chat.post("one", "name=Ada&text=hello");
+            let response = chat.request("GET", two, &[], "");
+            if response.status() == 200 {
+                break response;
+            }
+        };
+        let mut stream = Reader::new(BufReader::new(stream.into_body().into_reader()));
+        assert_eq!(chat.post("one", "name=Ada&text=x"), 404);
         chat.say("two", "Bob", "hello");
         assert_eq!(said(&mut stream), message("Bob", "hello"));
+    });
+}
+
+/// The next word on who is here.
+#[track_caller]
+fn here(stream: &mut Stream) -> String {
+    loop {
+        let event = next(stream);
+        if event.name.as_deref() == Some("here") {
+            return event.data.into_owned();
+        }
+    }
+}
+
+#[test]
+fn a_page_that_takes_another_name_is_the_same_person() {
+    within(DEADLINE, || {
+        let chat = Running::chat(LIMITS);
+        let mut bob = chat.enter("lobby", "Bob");
+        let page = |name| chat.events(&format!("/rooms/lobby/events?page=p1&name={name}"), "");
+        let _before = page("Ada");
+        assert_eq!(here(&mut bob), r#"{"joined":"Ada","names":["Ada","Bob"]}"#);
+        let _after = page("Eve");
+        let renamed = r#"{"was":"Ada","now":"Eve","names":["Bob","Eve"]}"#;
+        assert_eq!(here(&mut bob), renamed);
+        // The same page and name again, as after a connection that was lost.
+        let _again = page("Eve");
+        assert_eq!(here(&mut bob), r#"{"still":"Eve","names":["Bob","Eve"]}"#);
+    });
+}
+
+#[test]
+fn a_page_that_says_that_it_goes_is_gone_unless_it_comes_back() {
+    within(DEADLINE, || {
+        let chat = Running::chat(LIMITS);
+        let mut bob = chat.enter("lobby", "Bob");
+        let page = |page| chat.events(&format!("/rooms/lobby/events?page={page}&name=Ada"), "");
+        let leave = |page| {
+            let form = [("Content-Type", "application/x-www-form-urlencoded")];
+            let left = chat.request("POST", "/rooms/lobby/leave", &form, &format!("page={page}"));
+            assert_eq!(left.status(), 204);
+        };
+        let _before = page("p1");
+        assert_eq!(here(&mut bob), r#"{"joined":"Ada","names":["Ada","Bob"]}"#);
+        // A page that is loaded again goes, and is back at once as another one.
+        leave("p1");
+        let _after = page("p2");
+        let still = r#"{"still":"Ada","names":["Ada","Bob"]}"#;
+        assert_eq!(here(&mut bob), still);
+        assert_eq!(here(&mut bob), still, "once more, without the page before");
+        // Nobody has to miss it: its stream is open all the time.
+        leave("nobody");
+        leave("p2");
+        assert_eq!(here(&mut bob), r#"{"left":"Ada","names":["Bob"]}"#);
     });
 }
 
@@ -467,6 +549,7 @@ fn what_the_dashboard_does_not_have_is_refused() {
             ("DELETE", "/", 405),
             ("GET", "/events?topics=cpu,secrets", 400),
             ("GET", "/events?topics=", 400),
+            ("GET", "/events?topics=cpu,cpu,cpu,cpu,cpu", 400),
             ("GET", "/nothing", 404),
         ] {
             let response = running.request(method, path, &[], "");

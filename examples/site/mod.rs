@@ -1,0 +1,178 @@
+//! What the examples on `tiny_http` share: their arguments, the listener, a thread for each request, and
+//! what every request has to pass before it is answered.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use sse_io::ResponseHead;
+use sse_io::http::{self, Guard};
+use tiny_http::{HTTPVersion, Header, Request, Response, Server};
+
+/// A page has all it needs: nothing that somebody wrote can make it fetch anything from elsewhere, and no
+/// other site can put it into a frame. Scripts and styles are in the page itself.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
+                      script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// How long a client may leave a full connection unread before its thread is taken back.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a request may be held up by a queue of new connections that is full.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Runs a program: takes its arguments, listens, and starts it. What goes wrong is told in a sentence.
+pub(crate) fn main<F>(usage: &str, address: &str, start: F) -> ExitCode
+where
+    F: FnOnce(&Server, Guard) -> Result<(), Box<dyn Error + Send + Sync>>,
+{
+    let arguments = match Arguments::parse(std::env::args().skip(1), address) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            log(usage);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    let started = listen(&arguments.address).and_then(|server| start(&server, arguments.guard));
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `[--host NAME]... [ADDRESS]`
+struct Arguments {
+    address: String,
+    guard: Guard,
+}
+
+impl Arguments {
+    /// None if the help is asked for.
+    fn parse(
+        mut arguments: impl Iterator<Item = String>,
+        address: &str,
+    ) -> Result<Option<Self>, String> {
+        let mut given = None;
+        let mut guard = Guard::new();
+        while let Some(argument) = arguments.next() {
+            match &*argument {
+                "--help" | "-h" => return Ok(None),
+                "--host" => {
+                    let name = arguments.next().ok_or("--host needs a name")?;
+                    guard = guard.with_host(name);
+                }
+                option if option.starts_with('-') => {
+                    return Err(format!("there is no option {option}"));
+                }
+                _ if given.is_some() => return Err("there is more than one address".to_owned()),
+                _ => given = Some(argument),
+            }
+        }
+        let address = given.unwrap_or_else(|| address.to_owned());
+        Ok(Some(Arguments { address, guard }))
+    }
+}
+
+/// A server at this address. Says where it listens.
+fn listen(address: &str) -> Result<Server, Box<dyn Error + Send + Sync>> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "cannot listen on {address}: another program does already. Give another address after \
+             `--`, or 127.0.0.1:0 for any free port"
+        ),
+        _ => format!("cannot listen on {address}: {error}"),
+    })?;
+    log(&format!("listening on http://{}/", listener.local_addr()?));
+    #[cfg(unix)]
+    http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
+    Server::from_listener(listener, None)
+}
+
+/// Answers each request on a thread of its own, until the server is unblocked: a second request on the
+/// connection of a stream must wait for its end, and would hold up everybody else here. What the guard
+/// refuses is not answered by `answer`.
+pub(crate) fn serve<F>(server: &Server, guard: Guard, answer: F)
+where
+    F: Fn(Request) -> io::Result<()> + Send + Sync + 'static,
+{
+    let (guard, answer) = (Arc::new(guard), Arc::new(answer));
+    let address = server.server_addr().to_ip();
+    for request in server.incoming_requests() {
+        let (guard, answer) = (Arc::clone(&guard), Arc::clone(&answer));
+        let handler = thread::Builder::new().spawn(move || {
+            // Of connections that come at once, tiny_http 0.12 may leave some in the queue of its
+            // workers until another worker is done, which takes as long as a stream. This connection
+            // is done at once, and its worker looks into the queue.
+            let _ = address.map(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT));
+            let checked = guard.check(request.method().as_str(), headers(&request));
+            let answered = match checked {
+                Ok(()) => answer(request),
+                Err(refusal) => head(&request).refuse(refusal.status(), request.into_writer()),
+            };
+            if let Err(error) = answered {
+                eprintln!("{error}");
+            }
+        });
+        if let Err(error) = handler {
+            // The request was dropped with the closure: tiny_http has answered it with 500.
+            eprintln!("no thread for a request: {error}");
+        }
+    }
+}
+
+/// Answers with a page.
+pub(crate) fn page(request: Request, html: &str) -> io::Result<()> {
+    let header = |name: &str, value: &str| Header::from_bytes(name, value).expect("a valid header");
+    let page = Response::from_string(html)
+        .with_header(header("Content-Type", "text/html; charset=utf-8"))
+        .with_header(header("Content-Security-Policy", POLICY));
+    request.respond(page)
+}
+
+/// Answers a method that is not taken, and `OPTIONS`, with those that are.
+pub(crate) fn allow(request: Request, head: ResponseHead, methods: &str) -> io::Result<()> {
+    let asked = request.method().as_str() == "OPTIONS";
+    head.with_header("Allow", methods)
+        .refuse(if asked { 204 } else { 405 }, request.into_writer())
+}
+
+/// The head of a response, in the version of HTTP that the client speaks.
+pub(crate) fn head(request: &Request) -> ResponseHead {
+    let HTTPVersion(major, minor) = *request.http_version();
+    ResponseHead::for_version(major, minor)
+}
+
+/// All headers, by name and value.
+pub(crate) fn headers(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    let headers = request.headers().iter();
+    headers.map(|header| (header.field.as_str().as_str(), header.value.as_str()))
+}
+
+/// The value of the first header of this name.
+pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let mut found = headers(request).filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value)
+}
+
+/// Whether the client takes an event stream. All headers of one name are one list (RFC 9110, 5.3).
+pub(crate) fn accepts_events(request: &Request) -> bool {
+    let accept = headers(request).filter(|(name, _)| name.eq_ignore_ascii_case("Accept"));
+    let accept: Vec<&str> = accept.map(|(_, value)| value).collect();
+    http::accepts_event_stream(Some(&accept.join(", ")))
+}
+
+/// Says it to whoever may still be reading our output.
+pub(crate) fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
