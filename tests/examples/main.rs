@@ -1,4 +1,5 @@
 //! The programs under `examples/` as their users meet them, over real sockets.
+#![expect(clippy::duplicate_mod, reason = "programs include what they share")]
 
 #[doc(hidden)]
 #[path = "../util/mod.rs"]
@@ -30,5 +31,6 @@ pub mod std_tcp;
 pub mod tail;
 
 mod end_to_end;
+mod guarded;
 mod hub_pages;
 mod lifecycle;

@@ -5,5 +5,6 @@
 pub mod util;
 
 mod body;
+mod guard;
 mod head;
 mod requests;
