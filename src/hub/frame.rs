@@ -112,8 +112,10 @@ impl Frame {
 
     /// The bytes of the id, while nobody else has the frame.
     pub(super) fn id_mut(&mut self) -> Option<&mut [u8]> {
-        let (start, end) = self.id;
-        Arc::get_mut(&mut self.bytes)?.get_mut(start..end)
+        match self.id {
+            (0, _) => None,
+            (start, end) => Some(&mut Arc::get_mut(&mut self.bytes)?[start..end]),
+        }
     }
 
     /// How many bytes the frame holds in memory, its topics included.

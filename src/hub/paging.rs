@@ -8,6 +8,7 @@
 //! then may be old or new to it, and only the store can tell: the subscription reads the store, not
 //! the log, until both meet.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::frame::Frame;
@@ -52,8 +53,11 @@ impl Page {
             return Ok(Page::Unknown);
         };
         let mut frames = Vec::with_capacity(events.len());
+        let mut ids = HashSet::with_capacity(events.len());
         for event in &events {
-            frames.push(encode(event, last)?);
+            // Going on after one that comes twice would never end.
+            let is_new = ids.insert(&event.id);
+            frames.push(encode(event, last, is_new)?);
         }
         if frames.is_empty() {
             return match border {
@@ -103,11 +107,12 @@ fn newest(state: &State) -> Option<(String, u64)> {
     Some((id.to_owned(), sequence))
 }
 
-/// The frame of an event from the history, which is to carry an id, and not the one asked for.
-fn encode(event: &Event<'_>, asked: &str) -> io::Result<Frame> {
+/// The frame of an event from the history, which is to carry an id, new and not the one asked for.
+fn encode(event: &Event<'_>, asked: &str, is_new: bool) -> io::Result<Frame> {
     let problem = match event.id.as_deref() {
         None | Some("") => "the history gave an event without an id",
         Some(id) if id == asked => "the history gave the event it was to go on after",
+        Some(_) if !is_new => "the history gave an event twice",
         Some(_) => return Frame::of(event),
     };
     Err(io::Error::new(io::ErrorKind::InvalidData, problem))

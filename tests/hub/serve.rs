@@ -389,6 +389,41 @@ fn a_lag_may_be_skipped_with_a_gap_event() {
 }
 
 #[test]
+fn each_lag_that_is_skipped_is_told() {
+    let hub = Hub::builder()
+        .with_id_policy(IdPolicy::Own)
+        .with_max_events(2)
+        .build();
+    let record = Record::new();
+    let (writer, gate) = gated(record.writer());
+    let emitter = Emitter::new(writer);
+    let subscription = hub
+        .subscribe()
+        .with_lag_policy(LagPolicy::Skip)
+        .with_gap_event(Event::new("gap"))
+        .start()
+        .unwrap();
+    let thread = serve(subscription, &emitter, NEVER);
+    for first in [1, 11] {
+        gate.shut();
+        publish(&hub, &first.to_string());
+        gate.wait_blocked();
+        for n in first + 1..first + 6 {
+            publish(&hub, &n.to_string());
+        }
+        gate.open();
+        let newest = frame(&(first + 5).to_string());
+        record.wait_until(|calls| writes(calls).concat().ends_with(&newest));
+    }
+    hub.close();
+    assert_closed(thread.join().unwrap());
+    let gap = || b"data: gap\n\n".to_vec();
+    let frames = |n: u32| [frame(&n.to_string()), frame(&(n + 1).to_string())].concat();
+    let expected = [frame("1"), gap(), frames(5), frame("11"), gap(), frames(15)];
+    assert_eq!(record.bytes(), expected.concat());
+}
+
+#[test]
 fn a_gap_at_the_start_is_told_first() {
     let hub = own();
     publish(&hub, "1");

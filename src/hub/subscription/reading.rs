@@ -227,9 +227,12 @@ impl Subscription {
             }
             Page::Some(frames) => self.make_ready(frames),
             Page::Joined(frames, cursor) => {
-                self.make_ready(frames);
-                self.cursor = cursor;
                 self.source = Source::Log;
+                self.cursor = cursor;
+                if frames.is_empty() {
+                    return Ok(self.joins());
+                }
+                self.make_ready(frames);
             }
             Page::Nothing(cursor) => {
                 self.cursor = cursor;
@@ -237,6 +240,17 @@ impl Subscription {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the log still has what comes at the cursor, or the history may have it. What neither has
+    /// are events without an id that were evicted: then the cursor is moved to what is left.
+    fn joins(&mut self) -> bool {
+        let state = self.shared.lock();
+        let border = state.log.newest_id().map_or(0, |(_, sequence)| sequence);
+        if border >= self.cursor {
+            return true;
+        }
+        state.catch_lag(&self.interest, &mut self.cursor) == 0
     }
 
     fn make_ready(&mut self, frames: Vec<Frame>) {

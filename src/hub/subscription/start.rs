@@ -141,8 +141,11 @@ impl Subscription {
             };
             return Ok(());
         }
-        // The log may have rolled on meanwhile, which is the same gap: how much is missed is not known.
-        self.cursor = self.cursor.max(self.shared.lock().log.tail());
+        // The log may have rolled on meanwhile, which is the same gap.
+        let state = self.shared.lock();
+        if state.catch_lag(&self.interest, &mut self.cursor) > 0 {
+            self.resumption = Resumption::Gap { missed: None };
+        }
         Ok(())
     }
 

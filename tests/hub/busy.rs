@@ -1,0 +1,91 @@
+//! A hub that is busier than a filter is fast: each event that the filter refuses brings another one.
+
+use std::thread;
+use std::time::Duration;
+
+use sse_io::hub::{Ending, RecvError, Subscription};
+use sse_io::{Emitter, Event, Heartbeat, Hub};
+
+use crate::util::within;
+use crate::util::writers::{DEADLINE, Record};
+
+/// A subscription that never catches up: it publishes one event for each that it refuses.
+fn never_done() -> (Hub, Subscription) {
+    let hub = Hub::new();
+    let inner = hub.clone();
+    let publish = move || drop(inner.publish(&Event::new("another")));
+    let refuse = move |_: &_| {
+        publish();
+        false
+    };
+    let subscription = hub.subscribe().with_filter(refuse).start().unwrap();
+    hub.publish(&Event::new("the first")).unwrap();
+    (hub, subscription)
+}
+
+#[test]
+fn try_recv_returns() {
+    let (hub, mut subscription) = never_done();
+    within(DEADLINE, move || {
+        assert!(subscription.try_recv().unwrap().is_none());
+    });
+    // It looked at what there was, and little further.
+    assert!(hub.stats().published < 5);
+}
+
+#[test]
+fn recv_timeout_keeps_its_time() {
+    let (_hub, mut subscription) = never_done();
+    within(DEADLINE, move || {
+        let timeout = Duration::from_millis(1);
+        assert!(subscription.recv_timeout(timeout).unwrap().is_none());
+        assert!(subscription.recv_timeout(Duration::ZERO).unwrap().is_none());
+    });
+}
+
+#[test]
+fn heartbeats_are_sent_and_a_close_is_heard() {
+    let (_hub, mut subscription) = never_done();
+    let record = Record::new();
+    let emitter = Emitter::new(record.writer());
+    let server = emitter.clone();
+    let heartbeat = Heartbeat::every(Duration::from_millis(1));
+    let thread = thread::spawn(move || subscription.serve(&server, heartbeat));
+    record.wait_until(|calls| calls.len() > 6);
+    emitter.close();
+    let ending = within(DEADLINE, move || thread.join().unwrap());
+    assert!(matches!(ending, Ending::Closed));
+    // No position with them: it is not known to have passed over anything for good.
+    assert!(record.text().replace(":\n\n", "").is_empty());
+}
+
+#[test]
+fn a_closed_hub_ends_it() {
+    let (hub, mut subscription) = never_done();
+    let thread = thread::spawn(move || subscription.recv());
+    hub.close();
+    let ended = within(DEADLINE, move || thread.join().unwrap());
+    assert!(matches!(ended, Err(RecvError::Closed)));
+}
+
+#[test]
+fn what_passes_is_sent_although_more_is_refused() {
+    let hub = Hub::new();
+    let inner = hub.clone();
+    let mut number = 0;
+    let choosy = move |_: &_| {
+        number += 1;
+        drop(inner.publish(&Event::new("another")));
+        number % 10_000 == 1
+    };
+    let mut subscription = hub.subscribe().with_filter(choosy).start().unwrap();
+    hub.publish(&Event::new("the first")).unwrap();
+    let record = Record::new();
+    let emitter = Emitter::new(record.writer());
+    let server = emitter.clone();
+    let thread = thread::spawn(move || subscription.serve(&server, None));
+    record.wait_until(|calls| calls.len() > 2);
+    emitter.close();
+    within(DEADLINE, move || thread.join().unwrap());
+    assert!(record.text().contains("data: the first\n\n"));
+}

@@ -1,0 +1,339 @@
+//! Limits, retained values, typed errors, and what a hub tells its clients besides events.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::iter;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use sse_io::hub::{IdPolicy, PublishError, RecvError, Resumption, SubscribeError, Subscription};
+use sse_io::{Event, Hub};
+
+use crate::util::within;
+use crate::util::writers::DEADLINE;
+
+fn drain(subscription: &mut Subscription) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(frame) = subscription.try_recv().unwrap() {
+        all.push(frame.event().data.into_owned());
+    }
+    all
+}
+
+fn publish_to(hub: &Hub, topic: &str, text: &str) {
+    hub.publish_to([topic], &Event::new(text.to_owned()))
+        .unwrap();
+}
+
+#[test]
+fn one_subscription_names_so_many_topics_and_no_more() {
+    let hub = Hub::builder().with_max_topics(3).build();
+    let fits = hub.subscribe().with_topics(["a", "b"]).with_topics(["c"]);
+    let mut fits = fits.start().unwrap();
+    publish_to(&hub, "c", "x");
+    assert_eq!(drain(&mut fits), ["x"]);
+    // A list without an end is not read to its end.
+    let read = Cell::new(0);
+    let endless = iter::repeat_with(|| {
+        read.set(read.get() + 1);
+        "topic"
+    });
+    let refused = hub.subscribe().with_topics(endless).start().unwrap_err();
+    assert!(matches!(
+        refused,
+        SubscribeError::TooManyTopics { limit: 3, .. }
+    ));
+    assert!(read.get() <= 4, "{}", read.get());
+    assert_eq!(
+        refused.to_string(),
+        "the subscription names more than 3 topics"
+    );
+    assert_eq!(io::Error::from(refused).kind(), ErrorKind::InvalidInput);
+
+    let names = |n: usize| (0..n).map(|n| n.to_string());
+    let hub = Hub::new();
+    assert!(hub.subscribe().with_topics(names(1024)).start().is_ok());
+    assert!(hub.subscribe().with_topics(names(1025)).start().is_err());
+}
+
+#[test]
+fn the_keys_of_topics_count_as_bytes_of_the_log() {
+    let event = Event::new("x").with_id("1");
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    hub.publish(&event).unwrap();
+    let wire = hub.stats().bytes;
+    assert_eq!(wire, "id: 1\ndata: x\n\n".len());
+    // Each name with its length; several with a key each as well.
+    hub.publish_to(["abc"], &event).unwrap();
+    assert_eq!(hub.stats().bytes, 2 * wire + 11);
+    hub.publish_to(["abc", "d"], &event).unwrap();
+    assert_eq!(hub.stats().bytes, 3 * wire + 11 + (11 + 9 + 2 * 8));
+}
+
+#[test]
+fn to_publish_to_no_topic_is_an_error() {
+    let hub = Hub::new();
+    let mut subscription = hub.subscribe().start().unwrap();
+    let nobody: Option<&str> = None;
+    let errors = [
+        hub.publish_to(nobody, &Event::new("x")),
+        hub.publish_to(Vec::<String>::new(), &Event::new("x")),
+        hub.publish_to_with(nobody, &Event::new("x"), |_| Ok(())),
+    ];
+    for error in errors.map(Result::unwrap_err) {
+        assert!(matches!(error, PublishError::NoTopic));
+        assert_eq!(error.to_string(), "the event was published to no topic");
+        assert_eq!(io::Error::from(error).kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(hub.stats().published, 0);
+    hub.publish_to(Some("a"), &Event::new("y")).unwrap();
+    assert_eq!(drain(&mut subscription), ["y"]);
+}
+
+#[test]
+fn publishing_fails_with_what_is_wrong() {
+    let hub = Hub::builder().with_max_bytes(100).build();
+    let large = hub.publish(&Event::new("x".repeat(100))).unwrap_err();
+    assert!(matches!(
+        large,
+        PublishError::TooLarge {
+            size: 146,
+            limit: 100,
+            ..
+        }
+    ));
+    let carries = hub.publish(&Event::new("x").with_id("1")).unwrap_err();
+    assert!(matches!(carries, PublishError::CarriesId));
+    let field = hub.publish(&Event::new("x").with_name("\n")).unwrap_err();
+    assert!(matches!(field, PublishError::InvalidField(_)));
+    let failed = hub.publish_with(&Event::default(), |_| Err(ErrorKind::TimedOut.into()));
+    let failed = failed.unwrap_err();
+    assert!(matches!(&failed, PublishError::Data(error) if error.kind() == ErrorKind::TimedOut));
+    assert_eq!(io::Error::from(failed).kind(), ErrorKind::TimedOut);
+    assert!(std::error::Error::source(&field).is_some());
+    hub.close();
+    let closed = hub.publish(&Event::new("x")).unwrap_err();
+    assert!(matches!(closed, PublishError::Closed));
+    assert!(std::error::Error::source(&closed).is_none());
+    assert_eq!(io::Error::from(closed).kind(), ErrorKind::BrokenPipe);
+    assert!(hub.retry(Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_frame_gives_its_event_back() {
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    let mut subscription = hub.subscribe().start().unwrap();
+    let events = [
+        Event::new(""),
+        Event::new(" leading"),
+        Event::new("two\nlines"),
+        Event::new("\n\nlines: of\n\nnothing\n"),
+        Event::new("x").with_name("").with_id(""),
+        Event::new("x").with_name(" a:b ").with_id(" : "),
+        Event::new("id: 7").with_retry(Duration::from_millis(1500)),
+        Event::new("x").with_extension("topic", " t:").with_id("é"),
+        Event::new("").with_retry(Duration::ZERO),
+    ];
+    for event in events {
+        hub.publish_to(["t"], &event).unwrap();
+        let frame = subscription.recv().unwrap();
+        assert_eq!(frame.event(), event);
+        assert!(frame.is_event(), "{frame:?}");
+    }
+}
+
+#[test]
+fn a_reconnection_time_reaches_everybody() {
+    let hub = Hub::new();
+    let mut choosy = hub.subscribe().with_filter(|_| false).start().unwrap();
+    let mut topics = hub.subscribe().with_topics(["a"]).start().unwrap();
+    let seen = hub.publish(&Event::new("x")).unwrap();
+    hub.retry(Duration::from_millis(2500)).unwrap();
+    let frame = choosy.try_recv().unwrap().unwrap();
+    assert_eq!(frame.as_bytes(), b"retry: 2500\n\n");
+    assert!(!frame.is_event());
+    assert_eq!(frame.id(), None);
+    assert_eq!(frame.event().retry, Some(Duration::from_millis(2500)));
+    assert!(topics.try_recv().unwrap().unwrap().is_event());
+    assert!(!topics.try_recv().unwrap().unwrap().is_event());
+    let error = hub.retry(Duration::MAX).unwrap_err();
+    assert!(matches!(error, PublishError::InvalidField(_)));
+    // The client comes back as ever.
+    let next = hub.publish(&Event::new("y")).unwrap();
+    let mut back = hub.subscribe().with_last_event_id(seen.as_str());
+    back = back.with_topics(["b"]);
+    let mut back = back.start().unwrap();
+    assert!(!back.recv().unwrap().is_event());
+    assert_eq!(back.recv().unwrap().id(), Some(next.as_str()));
+}
+
+#[test]
+fn closing_waits_for_those_that_are_there() {
+    let hub = Hub::new();
+    assert!(
+        hub.clone().close_and_wait(Duration::ZERO),
+        "nobody is there"
+    );
+    let hub = Hub::new();
+    let subscriptions: Vec<_> = (0..3).map(|_| hub.subscribe().start().unwrap()).collect();
+    hub.publish(&Event::new("the last")).unwrap();
+    assert!(!hub.close_and_wait(Duration::from_millis(1)));
+    assert!(hub.publish(&Event::new("late")).is_err());
+    let receive = |mut one: Subscription| {
+        assert!(one.recv().is_ok());
+        assert!(matches!(one.recv(), Err(RecvError::Closed)));
+    };
+    let threads = subscriptions
+        .into_iter()
+        .map(|one| thread::spawn(move || receive(one)));
+    let threads: Vec<_> = threads.collect();
+    let waiting = hub.clone();
+    assert!(within(DEADLINE, move || waiting.close_and_wait(Duration::MAX)));
+    assert_eq!(hub.stats().subscribers, 0);
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn deliveries_are_counted() {
+    let hub = Hub::new();
+    let mut all = hub.subscribe().start().unwrap();
+    let mut none = hub.subscribe().with_filter(|_| false).start().unwrap();
+    for _ in 0..5 {
+        hub.publish(&Event::new("x")).unwrap();
+    }
+    assert_eq!(drain(&mut all).len(), 5);
+    assert_eq!(drain(&mut none).len(), 0);
+    assert_eq!(hub.stats().delivered, 5);
+    hub.publish(&Event::new("x")).unwrap();
+    assert!(all.recv().is_ok());
+    drop(all);
+    assert_eq!(hub.stats().delivered, 6);
+}
+
+#[test]
+fn an_iteration_that_has_ended_stays_so() {
+    let hub = Hub::new();
+    let mut subscription = hub.subscribe().start().unwrap();
+    hub.publish(&Event::new("x")).unwrap();
+    hub.close();
+    let mut iter = subscription.iter();
+    assert!(iter.next().is_some());
+    assert!(iter.next().is_none());
+    assert!(iter.next().is_none());
+    fn fused<I: iter::FusedIterator>(_: I) {}
+    fused(iter);
+    fused(subscription.into_iter());
+}
+
+mod retained {
+    use super::*;
+
+    fn hub(topics: usize, events: usize) -> Hub {
+        Hub::builder()
+            .with_retained(topics)
+            .with_max_events(events)
+            .build()
+    }
+
+    #[test]
+    fn a_new_client_gets_the_newest_event_of_each_of_its_topics_in_order() {
+        let hub = hub(10, 1);
+        for (topic, text) in [("a", "a1"), ("b", "b1"), ("c", "c1"), ("a", "a2")] {
+            publish_to(&hub, topic, text);
+        }
+        hub.publish(&Event::new("for everyone")).unwrap();
+        let subscribe = || hub.subscribe().with_retained();
+        let mut some = subscribe().with_topics(["a", "b", "d"]).start().unwrap();
+        assert_eq!(drain(&mut some), ["b1", "a2"]);
+        assert_eq!(drain(&mut subscribe().start().unwrap()), ["b1", "c1", "a2"]);
+        // Not for who does not ask, and not for who comes back.
+        let mut plain = hub.subscribe().with_topics(["a"]).start().unwrap();
+        assert_eq!(drain(&mut plain), [""; 0]);
+        let newest = hub.stats().newest.unwrap().to_string();
+        let mut back = subscribe().with_last_event_id(newest).start().unwrap();
+        assert_eq!(drain(&mut back), [""; 0]);
+        let mut gap = subscribe().with_last_event_id("?").start().unwrap();
+        assert_eq!(drain(&mut gap), ["b1", "c1", "a2", "for everyone"]);
+        publish_to(&hub, "a", "a3");
+        assert_eq!(drain(&mut some), ["a3"]);
+    }
+
+    #[test]
+    fn what_is_replayed_does_not_come_twice() {
+        let hub = hub(10, 100);
+        for (topic, text) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3")] {
+            publish_to(&hub, topic, text);
+        }
+        let subscribe = hub.subscribe().with_retained().with_replay(2);
+        assert_eq!(drain(&mut subscribe.start().unwrap()), ["b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_where_there_are_too_many() {
+        let hub = hub(2, 1);
+        for (topic, text) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("c", "c1")] {
+            publish_to(&hub, topic, text);
+        }
+        let all = || drain(&mut hub.subscribe().with_retained().start().unwrap());
+        assert_eq!(all(), ["a2", "c1"]);
+        // One event may be the newest of several topics.
+        hub.publish_to(["a", "c"], &Event::new("both")).unwrap();
+        assert_eq!(all(), ["both"]);
+        publish_to(&hub, "a", "a3");
+        assert_eq!(all(), ["both", "a3"]);
+        publish_to(&hub, "c", "c2");
+        assert_eq!(all(), ["a3", "c2"]);
+    }
+
+    #[test]
+    fn they_take_as_many_bytes_as_the_log_at_most() {
+        let hub = Hub::builder()
+            .with_retained(1000)
+            .with_max_bytes(1000)
+            .build();
+        for n in 0..100 {
+            publish_to(&hub, &n.to_string(), &"x".repeat(300));
+        }
+        let mut all = hub.subscribe().with_retained().start().unwrap();
+        assert_eq!(drain(&mut all).len(), 2);
+    }
+}
+
+/// A filter whose end looks at its hub.
+struct Curious(Hub);
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        assert_eq!(self.0.stats().subscribers, 0);
+        drop(self.0.subscribe().start());
+    }
+}
+
+#[test]
+fn a_filter_that_calls_its_hub_as_it_is_dropped_finds_no_lock_held() {
+    within(DEADLINE, || {
+        let hub = Hub::new();
+        let curious = Arc::new(Curious(hub.clone()));
+        let filter = move |_: &_| Arc::strong_count(&curious) > 0;
+        drop(hub.subscribe().with_filter(filter).start().unwrap());
+    });
+}
+
+#[test]
+fn a_replay_of_a_topic_begins_at_the_right_event() {
+    let hub = Hub::new();
+    for n in 0..100 {
+        publish_to(&hub, if n % 3 == 0 { "a" } else { "b" }, &n.to_string());
+    }
+    for (events, expected) in [(1, 1), (3, 3), (34, 34), (500, 34)] {
+        let subscribe = hub.subscribe().with_topics(["a"]).with_replay(events);
+        let mut replay = subscribe.start().unwrap();
+        let all = drain(&mut replay);
+        assert_eq!(all.len(), expected);
+        assert_eq!(all.last().unwrap(), "99");
+        assert_eq!(*replay.resumption(), Resumption::New);
+    }
+}
