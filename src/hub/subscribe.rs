@@ -67,7 +67,7 @@ pub enum Resumption {
 ///     .with_last_event_id(seen.as_str())
 ///     .start()?;
 /// assert!(matches!(subscription.resumption(), Resumption::Resumed { replayed: 1, .. }));
-/// assert_eq!(subscription.recv()?.id(), Some(&*missed));
+/// assert_eq!(subscription.recv()?.id(), Some(missed.as_str()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "it subscribes when it is started"]
@@ -130,7 +130,7 @@ impl Subscribe {
     /// let mut short = hub.subscribe().with_filter(|frame| frame.as_bytes().len() < 60).start()?;
     /// hub.publish(&Event::new("a long story, and it does not end here"))?;
     /// let id = hub.publish(&Event::new("short"))?;
-    /// assert_eq!(short.recv()?.id(), Some(&*id));
+    /// assert_eq!(short.recv()?.id(), Some(id.as_str()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn with_filter(mut self, filter: impl FnMut(&Frame) -> bool + Send + 'static) -> Self {
