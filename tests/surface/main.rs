@@ -1,0 +1,5 @@
+//! What holds of all public types together.
+
+mod auto_traits;
+mod defaults;
+mod sources;
