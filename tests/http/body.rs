@@ -607,6 +607,15 @@ fn both_ends_go_to_other_threads() {
 }
 
 #[test]
+fn a_dropped_body_frees_what_nobody_will_read() {
+    let (mut writer, body) = channel(1024);
+    writer.write_all(&[b'x'; 1000]).unwrap();
+    drop(body);
+    let told = format!("{writer:?}");
+    assert!(told.contains("waiting: 0,"), "{told}");
+}
+
+#[test]
 fn debug_tells_sizes_and_no_bytes() {
     let (mut writer, body) = channel(1024);
     writer.write_all(b"secret").unwrap();

@@ -101,6 +101,7 @@ fn the_parameter_is_decoded() {
         ("/?lastEventId=100%", "100%"),
         ("/?lastEventId=%4", "%4"),
         ("/?lastEventId=%zz%4z%z4%%41", "%zz%4z%z4%A"),
+        ("/?lastEventId=%1g%g1%1G", "%1g%g1%1G"),
         ("/?lastEventId=%+1", "% 1"),
         ("/?lastEventId=%2541", "%41"),
         // The first one counts.

@@ -13,9 +13,13 @@ fn cause() -> io::Error {
 
 /// The error's text and its causes' texts, none of which holds the next.
 #[track_caller]
-fn chain(error: &dyn Error) -> Vec<String> {
-    let errors = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = errors.map(ToString::to_string).collect();
+fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
     for pair in texts.windows(2) {
         assert!(!pair[0].contains(&pair[1]), "{texts:?}");
     }
@@ -50,12 +54,10 @@ fn of_the_hub() {
     let source = invalid.source().expect("the field");
     assert!(source.is::<InvalidField>());
     assert_eq!(chain(&invalid).len(), 2);
-    for (error, text) in [(
-        PublishError::Data(cause()),
-        "the event's data could not be written",
-    )] {
-        assert_eq!(chain(&error), [text, "the disk is full"]);
-    }
+    assert_eq!(
+        chain(&PublishError::Data(cause())),
+        ["the event's data could not be written", "the disk is full"]
+    );
     assert_eq!(
         chain(&SubscribeError::History(cause())),
         ["the history failed", "the disk is full"]
