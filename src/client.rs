@@ -44,18 +44,32 @@
 //! | 200 and `text/event-stream` | the stream is open |
 //! | no connection, a read error or time-out, the end of the body | a wait, then another attempt with `Last-Event-ID` |
 //! | 204 | the end: the server's way to say "no more" |
-//! | any other status, any other media type | the end with an error; [`with_retried_statuses`](EventSource::with_retried_statuses) has some statuses tried again |
+//! | any other status, any other media type, a compressed body | the end with an error; [`with_retried_statuses`](EventSource::with_retried_statuses) has some statuses tried again |
 //! | a bad URL, a redirect in circles ([`ConnectError::fatal`] from the connector) | the end with an error |
 //! | [`Closer::close`] from any thread | the end |
 //!
 //! Redirects are the HTTP library's; each attempt starts again at the first URL.
+//!
+//! The error of a refusal has what the server said: [`Error::status`] and [`Error::body`]. Its body is
+//! read up to 8 KiB, within the time-outs of the connection and no longer than 5 s after the head,
+//! the last read aside.
+//!
+//! # Who is told what
+//!
+//! [`EventSource::on_state`] is told of the connection: connecting, open, waiting (and why), closed (and
+//! why). [`Listeners`] are told of what the stream holds: events by type, comments, events that were too
+//! large. What ends the stream for good is returned, once, by the call that reads.
 //!
 //! # The wait
 //!
 //! With *r* the reconnection time (3 s until the server's `retry` or the caller says otherwise, never
 //! below 100 ms or above 5 min) and *n* the failures in a row, the wait is
 //! *r* + random(0, min(*r* × 2ⁿ, max − *r*)): at least what the server asked for, longer with
-//! every failure, and spread, so that ten thousand clients do not come back in the same second.
+//! every failure, and spread, so that ten thousand clients do not come back in the same second. The
+//! random part is never less than a third of what the server asked for (a quarter of the whole): where
+//! `retry` or `Retry-After` asks for the longest wait there is, the wait is up to a third longer,
+//! 5 min to 6 min 40 s by default.
+//!
 //! A connection that gave an event or lasted for 5 s was no failure: *n* is 0 after it. One that was
 //! accepted and dropped at once was.
 //!
@@ -65,21 +79,151 @@
 //! two or three of the server's heartbeats on the connection: what it fails with counts as a lost
 //! connection, and comments count as life.
 //!
+//! # Headers of your own, a body, a new token
+//!
+//! The connector makes the request anew at each attempt, so what it sends can be new each time. A
+//! `POST` takes its body there (with ureq: `agent.post(url)` in place of `get`, `call.send(body)` in
+//! place of `call.call()`). Here a token that has run out is replaced, and the request made again:
+//!
+//! ```
+//! # use std::time::Duration;
+//! use sse_io::EventSource;
+//! use sse_io::client::{Request, Response};
+//!
+//! # fn new_token(attempt: u32) -> std::io::Result<String> { Ok(format!("token {attempt}")) }
+//! # fn post(_: &str, token: &str, _: impl Iterator<Item = (&'static str, &'static [u8])>, _: &str) -> std::io::Result<(u16, &'static [u8])> {
+//! #     Ok(if token == "token 1" { (401, b"expired") } else { (200, b"data: hello\n\ndata: [DONE]\n\n") })
+//! # }
+//! # let ms = Duration::from_millis(1);
+//! let mut source = EventSource::new(|request: &Request<'_>| {
+//!     let token = new_token(request.attempt())?; // fails: it is tried again
+//! #   let own = std::iter::empty();
+//!     let (status, body) = post("/v1/chat", &token, own, r#"{"stream": true}"#)?;
+//!     Ok(Response::new(status, "text/event-stream", body))
+//! })
+//! .with_retried_statuses([401]) // until the attempts are used up
+//! .with_max_attempts(3)
+//! .with_terminator("[DONE]");
+//! # source = source.with_reconnection_limits(ms, ms);
+//! assert_eq!(source.next_event()?.unwrap().data, "hello");
+//! assert_eq!(source.next_event()?, None);
+//! # Ok::<(), sse_io::client::Error>(())
+//! ```
+//!
+//! HTTP libraries take `Authorization` and `Cookie` off when a redirect leads to another host, but not
+//! headers with a key that they do not know: follow no redirects where you send one.
+//!
+//! # Where to keep a client
+//!
+//! A closure has no name. In a struct it is a box, [`BoxConnect`]:
+//!
+//! ```
+//! use sse_io::EventSource;
+//! use sse_io::client::{BoxConnect, Response};
+//!
+//! struct Prices {
+//!     source: EventSource<BoxConnect>,
+//! }
+//!
+//! impl Prices {
+//!     fn new(url: String) -> Prices {
+//!         let connect: BoxConnect = Box::new(move |_| {
+//! #           let _ = &url;
+//!             let response = Response::new(200, "text/event-stream", &b"data: 7\n\n"[..]);
+//!             Ok(response.map_body(|body| Box::new(body) as _))
+//!         });
+//!         let source = EventSource::new(connect);
+//!         Prices { source }
+//!     }
+//! }
+//!
+//! let mut prices = Prices::new("https://example.org/prices".into());
+//! assert_eq!(prices.source.next_event()?.unwrap().data, "7");
+//! # Ok::<(), sse_io::client::Error>(())
+//! ```
+//!
+//! A client is `Send` when its connector is, so a thread can own it:
+//!
+//! ```
+//! use sse_io::EventSource;
+//! use sse_io::client::Response;
+//!
+//! let mut source =
+//!     EventSource::new(|_| Ok(Response::new(200, "text/event-stream", &b"data: 7\n\n"[..])));
+//! let closer = source.closer();
+//! let reading = std::thread::spawn(move || {
+//!     while let Some(event) = source.next_event()? {
+//!         assert_eq!(event.data, "7");
+//!         closer.close(); // from here, or from any other thread
+//!     }
+//!     Ok::<(), sse_io::client::Error>(())
+//! });
+//! reading.join().unwrap()?;
+//! # Ok::<(), sse_io::client::Error>(())
+//! ```
+//!
+//! And [`EventSource::spawn`] puts it behind a channel, to wait for an event for no longer than some
+//! time.
+//!
+//! A closure that is bound to a variable first has to name its parameter's type, because Rust infers
+//! one lifetime for it and not any:
+//!
+//! ```compile_fail
+//! # use sse_io::EventSource;
+//! # use sse_io::client::{ConnectError, Request, Response};
+//! let connect = |_| Ok(Response::new(200, "text/event-stream", &b""[..]));
+//! let source = EventSource::new(connect);
+//! ```
+//!
+//! ```
+//! # use sse_io::EventSource;
+//! # use sse_io::client::{Request, Response};
+//! let connect = |_: &Request<'_>| Ok(Response::new(200, "text/event-stream", &b""[..]));
+//! let source = EventSource::new(connect);
+//! ```
+//!
+//! # Coming from another client
+//!
+//! | reqwest-eventsource | eventsource-client (Rust) | okhttp-eventsource | go-sse | here |
+//! |---|---|---|---|---|
+//! | `EventSource::new(builder)` | `ClientBuilder::for_url` | `new EventSource.Builder(uri)` | `client.NewConnection(request)` | [`EventSource::new`], the request being the closure's |
+//! | `Stream` of `Event::Message` | `Stream` of `SSE::Event` | `readMessage()`, `messages()` | `SubscribeMessages`, `SubscribeEvent` | [`next_event`](EventSource::next_event), the iterator, [`Listeners`] |
+//! | | `SSE::Comment` | `readAnyEvent()`, `onComment` | | [`next_item`](EventSource::next_item), [`Listeners::on_comment`] |
+//! | `Event::Open`, `ready_state()` | `SSE::Connected` | `onOpen`, `getState()` | `OnRetry` | [`on_state`](EventSource::on_state), [`state`](EventSource::state) |
+//! | `close()` | drop the stream | `close()` | cancel the context | [`Closer::close`], or drop it |
+//! | | | `interrupt()` | | [`Closer::reconnect`] |
+//! | `last_event_id()` | `last_event_id(id)` | `lastEventId(id)` | | [`last_event_id`](EventSource::last_event_id), [`with_last_event_id`](EventSource::with_last_event_id) |
+//! | `RetryPolicy` | `ReconnectOptions` | `RetryDelayStrategy`, `ErrorStrategy` | `Backoff`, `MaxElapsedTime` | [`with_reconnection_time`](EventSource::with_reconnection_time), [`with_max_attempts`](EventSource::with_max_attempts), [`with_max_elapsed`](EventSource::with_max_elapsed) |
+//! | `ExponentialBackoff::max_duration` | `delay_max` | `maxDelay` | `MaxInterval` | [`with_reconnection_limits`](EventSource::with_reconnection_limits) |
+//! | | `reconnect(false)` | `ErrorStrategy.alwaysThrow` | `MaxRetries: -1` | [`with_max_attempts(0)`](EventSource::with_max_attempts), [`with_finite`](EventSource::with_finite) |
+//! | | `retry_initial(bool)` | | | [`with_initial_retry`](EventSource::with_initial_retry) |
+//! | | `backoff_factor` | `backoffMultiplier`, `jitterMultiplier` | `Multiplier`, `Jitter` | doubled, spread; [`with_jitter`](EventSource::with_jitter) |
+//! | | | `retryDelayResetThreshold` | | [`with_healthy_after`](EventSource::with_healthy_after) |
+//! | `Error::InvalidStatusCode` | `Error::UnexpectedResponse` | `StreamHttpErrorException` | `ResponseValidator` | [`ErrorKind::Status`], [`Error::body`], [`with_retried_statuses`](EventSource::with_retried_statuses) |
+//! | | `method`, `body`, `header` | `methodName`, `body`, `headers` | the `http.Request` | the closure |
+//! | | `read_timeout` | `readTimeout` | `HTTPClient.Timeout` | the HTTP library's time-out per read |
+//! | | | `BackgroundEventSource` | | [`EventSource::spawn`] |
+//! | | | `readBufferSize` | `Buffer(buf, max)` | [`with_max_event_size`](EventSource::with_max_event_size) |
+//!
 //! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 mod backoff;
+mod body;
 mod clock;
 mod closer;
 mod connect;
 mod error;
 mod listeners;
+mod settings;
 mod source;
+mod spawn;
 #[cfg(test)]
 mod tests;
 
 pub use backoff::TRANSIENT_STATUSES;
 pub use closer::{Closer, Ending, State};
-pub use connect::{Connect, ConnectError, Request, Response};
+pub use connect::{BoxConnect, Connect, ConnectError, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use listeners::{Listener, Listeners};
 pub use source::EventSource;
+pub use spawn::{Incoming, Items};

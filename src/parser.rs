@@ -207,7 +207,7 @@ impl Parser {
     /// let mut input = &b": ping\n\nid: 3\ndata: x\n\n"[..];
     /// assert_eq!(parser.parse_item(&mut input)?, Some(Item::Comment("ping".into())));
     /// match parser.parse_item(&mut input)? {
-    ///     Some(Item::Event { event, last_event_id }) => {
+    ///     Some(Item::Event { event, last_event_id, .. }) => {
     ///         assert_eq!((&*event.data, last_event_id), ("x", "3"));
     ///     }
     ///     other => panic!("{other:?}"),
@@ -419,7 +419,7 @@ impl Parser {
     pub(crate) fn current_item<'a>(&'a self, input: &'a [u8]) -> Item<'a> {
         Item::Event {
             event: self.current(input),
-            last_event_id: self.last_event_id(),
+            last_event_id: self.last_event_id().into(),
         }
     }
 

@@ -233,18 +233,28 @@ impl<R: BufRead> Reader<R> {
         self.inner
     }
 
-    /// Reads on to the next event, for [`lend`](Reader::lend) to give out; false is the end of the
-    /// stream.
-    pub(crate) fn advance(&mut self) -> io::Result<bool> {
-        Ok(self.step(false)? == Step::Event)
-    }
-
-    /// The event that [`advance`](Reader::advance) has come to and the last event ID, as often as it
+    /// The event that [`step`](Reader::step) has come to and the last event ID, as often as it
     /// is asked for.
     pub(crate) fn lend(&mut self) -> io::Result<(Event<'_>, &str)> {
         let length = self.lent_length(Step::Event);
         let bytes = lent_bytes(&mut self.inner, length)?;
         Ok((self.parser.current(bytes), self.parser.last_event_id()))
+    }
+
+    /// Whether this is the data of the event that [`step`](Reader::step) has come to.
+    pub(crate) fn data_is(&mut self, data: &str) -> bool {
+        self.lend().is_ok_and(|(event, _)| event.data == data)
+    }
+
+    /// What [`step`](Reader::step) has come to.
+    pub(crate) fn lend_item(&mut self, step: Step) -> io::Result<Option<Item<'_>>> {
+        let length = self.lent_length(step);
+        let bytes = lent_bytes(&mut self.inner, length)?;
+        Ok(match step {
+            Step::Event => Some(self.parser.current_item(bytes)),
+            Step::Comment => Some(Item::Comment(self.parser.current_comment(bytes))),
+            Step::NeedMore | Step::TooLarge => None,
+        })
     }
 
     /// Takes the next of the events that the parser found ahead, and its bytes out of the inner
@@ -273,7 +283,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
-    fn step(&mut self, comments: bool) -> io::Result<Step> {
+    pub(crate) fn step(&mut self, comments: bool) -> io::Result<Step> {
         if self.next_found(comments).is_some() {
             return Ok(Step::Event);
         }

@@ -114,10 +114,12 @@ impl Backoff {
         let time = self.clamped(self.reconnection_time);
         let grown = time.saturating_mul(2_u32.saturating_pow(self.failures));
         let least = retry_after.map_or(time, |asked| time.max(asked.min(max)));
-        if self.jitter {
-            least + random.up_to(grown.min(max - least))
-        } else {
-            least.max(grown.min(max))
+        if !self.jitter {
+            return least.max(grown.min(max));
         }
+        // Where the least wait leaves no room below the maximum, the spread goes above it: without
+        // one, all that were told the same wait would come back in the same instant.
+        let spread = grown.min(max - least).max(least / 3);
+        least.saturating_add(random.up_to(spread))
     }
 }

@@ -10,7 +10,7 @@ use super::closer::Control;
 pub(super) trait Clock: fmt::Debug + Send {
     fn now(&self) -> Instant;
 
-    /// Waits for as long as `delay`, or until the client is closed.
+    /// Waits for as long as `delay`, or until the client is closed or told to reconnect.
     fn wait(&self, delay: Duration, control: &Control);
 }
 
@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 
     fn wait(&self, delay: Duration, control: &Control) {
-        control.wait_closed(delay);
+        control.wait_interrupted(delay);
     }
 }
 

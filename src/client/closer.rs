@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -57,18 +57,74 @@ impl Closer {
     ///
     /// A hook that panics keeps none of the others from running: the first panic goes on after them.
     pub fn close(&self) {
-        let hooks = self.control.close(Ending::Closer).into_iter();
-        // Nothing of the client's is left half done by one that unwinds: hooks run under no lock.
-        let run = |hook: Hook| panic::catch_unwind(AssertUnwindSafe(hook)).err();
-        let panics: Vec<_> = hooks.filter_map(run).collect();
-        if let Some(first) = panics.into_iter().next() {
-            panic::resume_unwind(first);
-        }
+        run(self.control.close(Ending::Closer));
+    }
+
+    /// Has the client connect again at once, after its last event: the network has changed, or the
+    /// machine was asleep. Ends the request, the connection or the wait that is under way as
+    /// [`close`](Closer::close) does, hooks and all. It counts as no failure.
+    ///
+    /// Does nothing once the client is closed. Events that were read already and not asked for yet
+    /// are dropped; a server that resumes after the last event ID sends them again.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let mut bodies = [&b"id: 1\ndata: a\n\ndata: never read\n\n"[..], b"data: b\n\n"].into_iter();
+    /// let mut source = EventSource::new(|request| {
+    ///     let body = bodies.next().unwrap();
+    ///     Ok(Response::new(200, "text/event-stream", body))
+    /// });
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// source.closer().reconnect();
+    /// assert_eq!(source.next_event()?.unwrap().data, "b"); // asked for with `Last-Event-ID: 1`
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
+    pub fn reconnect(&self) {
+        run(self.control.reconnect());
     }
 
     /// What the client is doing. Does not block.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Response, State};
+    ///
+    /// let source = EventSource::new(|_| Ok(Response::new(204, "", &b""[..])));
+    /// assert!(matches!(source.closer().state(), State::Idle));
+    /// ```
     pub fn state(&self) -> State {
         self.control.state()
+    }
+
+    /// What has ended the client, once it has ended. Does not block.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Ending, Response};
+    ///
+    /// let source = EventSource::new(|_| Ok(Response::new(204, "", &b""[..])));
+    /// let closer = source.closer();
+    /// assert!(closer.ending().is_none());
+    /// closer.close();
+    /// assert!(matches!(closer.ending(), Some(Ending::Closer)));
+    /// ```
+    pub fn ending(&self) -> Option<Ending> {
+        match self.control.state() {
+            State::Closed(ending) => Some(ending),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the hooks, all of them, and goes on with the first panic.
+fn run(hooks: Vec<Hook>) {
+    // Nothing of the client's is left half done by one that unwinds: hooks run under no lock.
+    let run = |hook: Hook| panic::catch_unwind(AssertUnwindSafe(hook)).err();
+    let panics: Vec<_> = hooks.into_iter().filter_map(run).collect();
+    if let Some(first) = panics.into_iter().next() {
+        panic::resume_unwind(first);
     }
 }
 
@@ -117,8 +173,10 @@ pub enum Ending {
     Closer,
     /// The server answered 204: it wants no more connections.
     NoContent,
-    /// The stream has ended in finite mode, or the terminator came.
+    /// The body has ended in finite mode.
     Finished,
+    /// The terminator came.
+    Terminated,
     /// The error that `next_event` returned.
     Failed(Error),
 }
@@ -151,7 +209,7 @@ impl fmt::Display for Ending {
         match self {
             Ending::Closer => f.write_str("by this side"),
             Ending::NoContent => f.write_str("the server has no more"),
-            Ending::Finished => f.write_str("the stream is complete"),
+            Ending::Finished | Ending::Terminated => f.write_str("the stream is complete"),
             Ending::Failed(error) => write!(f, "{error:#}"),
         }
     }
@@ -159,11 +217,22 @@ impl fmt::Display for Ending {
 
 /// What the client and its closers share.
 pub(super) struct Control {
-    /// Beside the lock so that looking at it costs an event next to nothing. Set under the lock.
-    closed: AtomicBool,
+    /// An `Order`. Beside the lock so that looking at it costs an event next to nothing. Set under
+    /// the lock.
+    order: AtomicU8,
     shared: Mutex<Shared>,
-    /// The client was closed.
+    /// There is an order.
     changed: Condvar,
+}
+
+/// What the thread that reads was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Order {
+    GoOn,
+    Reconnect,
+    /// Never taken back.
+    Close,
 }
 
 struct Shared {
@@ -175,7 +244,7 @@ struct Shared {
 impl Control {
     pub(super) fn new() -> Self {
         Control {
-            closed: AtomicBool::new(false),
+            order: AtomicU8::new(Order::GoOn as u8),
             shared: Mutex::new(Shared {
                 state: State::Idle,
                 hooks: Vec::new(),
@@ -185,7 +254,16 @@ impl Control {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.has(Order::Close)
+    }
+
+    /// Whether the connection, attempt or wait under way is to end: closed, or to reconnect.
+    pub(super) fn is_interrupted(&self) -> bool {
+        !self.has(Order::GoOn)
+    }
+
+    fn has(&self, order: Order) -> bool {
+        self.order.load(Ordering::Acquire) == order as u8
     }
 
     /// Closes, unless that has happened, and gives out the hooks, to be run or dropped without the
@@ -195,7 +273,7 @@ impl Control {
         if self.is_closed() {
             return Vec::new();
         }
-        self.closed.store(true, Ordering::Release);
+        self.order.store(Order::Close as u8, Ordering::Release);
         let last = mem::replace(&mut shared.state, State::Closed(ending));
         let hooks = mem::take(&mut shared.hooks);
         drop(shared);
@@ -203,6 +281,27 @@ impl Control {
         // It may hold an error of the user's, as the hooks are the user's.
         drop(last);
         hooks
+    }
+
+    /// Asks for another connection, unless it is closed, and gives out the hooks as `close` does.
+    pub(super) fn reconnect(&self) -> Vec<Hook> {
+        let mut shared = self.lock();
+        if self.is_closed() {
+            return Vec::new();
+        }
+        self.order.store(Order::Reconnect as u8, Ordering::Release);
+        let hooks = mem::take(&mut shared.hooks);
+        drop(shared);
+        self.changed.notify_all();
+        hooks
+    }
+
+    /// The order to reconnect is carried out: goes on, unless it is closed.
+    pub(super) fn reconnects(&self) {
+        let _shared = self.lock();
+        if !self.is_closed() {
+            self.order.store(Order::GoOn as u8, Ordering::Release);
+        }
     }
 
     pub(super) fn state(&self) -> State {
@@ -221,10 +320,11 @@ impl Control {
         open
     }
 
-    /// Keeps a hook for [`close`](Control::close), or gives it back when that has happened.
+    /// Keeps a hook for [`close`](Control::close) and [`reconnect`](Control::reconnect), or gives it
+    /// back when that has happened.
     pub(super) fn register(&self, hook: Hook) -> Option<Hook> {
         let mut shared = self.lock();
-        if self.is_closed() {
+        if self.is_interrupted() {
             return Some(hook);
         }
         shared.hooks.push(hook);
@@ -237,11 +337,16 @@ impl Control {
         drop(hooks);
     }
 
-    /// Waits until it is closed, at most for `timeout`.
-    pub(super) fn wait_closed(&self, timeout: Duration) {
+    /// Waits until it is interrupted, at most for `timeout`.
+    pub(super) fn wait_interrupted(&self, timeout: Duration) {
         let deadline = Instant::now().checked_add(timeout);
-        let is_closed = |_: &Shared| self.is_closed();
-        drop(wait_until(&self.changed, self.lock(), deadline, is_closed));
+        let is_interrupted = |_: &Shared| self.is_interrupted();
+        drop(wait_until(
+            &self.changed,
+            self.lock(),
+            deadline,
+            is_interrupted,
+        ));
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -71,6 +71,12 @@ where
     }
 }
 
+/// A connector whose type can be written down, for a client in a struct: see the
+/// [module's documentation](super#where-to-keep-a-client). The body is a box as well, unless another
+/// one is named.
+pub type BoxConnect<B = Box<dyn BufRead + Send>> =
+    Box<dyn FnMut(&Request<'_>) -> Result<Response<B>, ConnectError> + Send>;
+
 /// Why a connector has no response, and whether another attempt could do better.
 ///
 /// `?` turns an [`io::Error`] or an [`io::ErrorKind`] into one that is tried again, whatever its
@@ -360,6 +366,11 @@ impl<B> Response<B> {
         self.body
     }
 
+    /// Whether the body is what the server said, and not a compressed form of that.
+    pub(super) fn is_readable(&self) -> bool {
+        self.encoding.is_none()
+    }
+
     pub(super) fn status(&self) -> u16 {
         self.status
     }
@@ -371,7 +382,7 @@ impl<B> Response<B> {
     /// Why this is no event stream, if it is none.
     pub(super) fn refusal(&self) -> Option<Error> {
         if self.status != 200 {
-            return Some(ErrorKind::Status(self.status).into());
+            return Some(Error::of_kind(ErrorKind::Status(self.status)));
         }
         if let Some(encoding) = &self.encoding {
             return Some(Error::encoding(encoding.clone()));

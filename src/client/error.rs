@@ -39,6 +39,8 @@ struct Repr {
     kind: ErrorKind,
     /// More to say: the media type that came, how many attempts there were.
     detail: String,
+    /// How the body of a refused response begins.
+    body: Option<String>,
     source: Option<Source>,
 }
 
@@ -59,9 +61,13 @@ pub enum ErrorKind {
     MediaType,
     /// The response's body is compressed, although the request asked for it as it is. Final.
     ContentEncoding,
-    /// The connection was lost, or the stream has ended. Final in finite mode alone, when events
-    /// were lost that cannot be asked for again.
+    /// The connection was lost, or a stream with a terminator ended before it. Final in finite mode
+    /// alone, when events were lost that cannot be asked for again.
     Disconnected,
+    /// The body came to its end: the server, or a proxy, has closed the stream. Never final: why
+    /// the client [waits](super::State::Waiting), or the source of
+    /// [`RetriesExhausted`](ErrorKind::RetriesExhausted).
+    Ended,
     /// An event exceeded the limit and was skipped. Never final: the stream goes on behind it.
     EventTooLarge,
     /// As many attempts, or as long an outage, as the caller allows; the source is the last failure.
@@ -75,14 +81,73 @@ impl Error {
         self.repr.kind
     }
 
+    /// The status that the server refused with, of this error or of the one that caused it.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let said = &br#"{"error": "Incorrect API key"}"#[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(401, "application/json", said)));
+    /// let error = source.next_event().unwrap_err();
+    /// assert_eq!(error.status(), Some(401));
+    /// ```
+    pub fn status(&self) -> Option<u16> {
+        self.find(|repr| match repr.kind {
+            ErrorKind::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// How the body of the refused response begins, up to 8 KiB of it, of this error or of the one
+    /// that caused it. Malformed UTF-8 is replaced. It is what the server sent: escape it before it
+    /// reaches a terminal or a page, as `Display` does.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let said = &b"Incorrect\x1b API key"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(401, "text/plain", said)));
+    /// let error = source.next_event().unwrap_err();
+    /// assert_eq!(error.body(), Some("Incorrect\x1b API key"));
+    /// let text = "the server answered with status 401: Incorrect\\u{1b} API key";
+    /// assert_eq!(error.to_string(), text);
+    /// ```
+    pub fn body(&self) -> Option<&str> {
+        self.find(|repr| repr.body.as_deref())
+    }
+
+    /// What there is to find in this error, or in the one that caused it.
+    fn find<'a, T>(&'a self, what: impl Fn(&'a Repr) -> Option<T>) -> Option<T> {
+        let cause = match &self.repr.source {
+            Some(Source::Client(cause)) => what(&cause.repr),
+            _ => None,
+        };
+        what(&self.repr).or(cause)
+    }
+
     fn new(kind: ErrorKind, detail: String, source: Option<Source>) -> Self {
         Error {
             repr: Arc::new(Repr {
                 kind,
                 detail,
+                body: None,
                 source,
             }),
         }
+    }
+
+    pub(super) fn of_kind(kind: ErrorKind) -> Self {
+        Error::new(kind, String::new(), None)
+    }
+
+    /// The same with the body of the response that was refused. Of an error that is not shared yet.
+    pub(super) fn with_body(mut self, body: &[u8]) -> Self {
+        if let (Some(repr), false) = (Arc::get_mut(&mut self.repr), body.is_empty()) {
+            repr.body = Some(String::from_utf8_lossy(body).into_owned());
+        }
+        self
     }
 
     pub(super) fn from_io(kind: ErrorKind, source: io::Error) -> Self {
@@ -115,15 +180,9 @@ impl Error {
                 None,
                 ErrorKind::MediaType | ErrorKind::ContentEncoding | ErrorKind::EventTooLarge,
             ) => io::ErrorKind::InvalidData,
-            (None, ErrorKind::Disconnected) => io::ErrorKind::UnexpectedEof,
+            (None, ErrorKind::Disconnected | ErrorKind::Ended) => io::ErrorKind::UnexpectedEof,
             (None, _) => io::ErrorKind::Other,
         }
-    }
-}
-
-impl From<ErrorKind> for Error {
-    fn from(kind: ErrorKind) -> Self {
-        Error::new(kind, String::new(), None)
     }
 }
 
@@ -157,6 +216,7 @@ impl Error {
         let Repr {
             kind,
             detail,
+            body,
             source,
         } = &*self.repr;
         match kind {
@@ -176,9 +236,14 @@ impl Error {
                 "the response is encoded with {detail:?}, which was not asked for"
             ),
             ErrorKind::Disconnected if source.is_some() => f.write_str("the connection was lost"),
-            ErrorKind::Disconnected => f.write_str("the stream has ended"),
+            ErrorKind::Disconnected => f.write_str("the stream ended before its terminator"),
+            ErrorKind::Ended => f.write_str("the stream has ended"),
             ErrorKind::EventTooLarge => f.write_str("an event was skipped"),
             ErrorKind::RetriesExhausted => write!(f, "gave up after {detail}"),
+        }?;
+        match body {
+            Some(body) => write!(f, ": {}", Excerpt(body)),
+            None => Ok(()),
         }
     }
 }
@@ -194,4 +259,38 @@ impl StdError for Error {
             Source::Client(error) => Some(error),
         }
     }
+}
+
+/// The start of what a stranger sent, on one line and without what could steer a terminal.
+struct Excerpt<'a>(&'a str);
+
+impl Excerpt<'_> {
+    /// So many characters are shown.
+    const LENGTH: usize = 300;
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = Self::LENGTH;
+        let mut space = "";
+        for word in self.0.split_whitespace() {
+            f.write_str(std::mem::replace(&mut space, " "))?;
+            for c in word.chars() {
+                if left == 0 {
+                    return f.write_str("…");
+                }
+                left -= 1;
+                match c.is_control() || is_direction(c) {
+                    true => write!(f, "{}", c.escape_default())?,
+                    false => write!(f, "{c}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the character changes the direction of the text around it.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

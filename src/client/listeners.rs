@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
 
 use super::error::Error;
 use crate::event::Event;
@@ -10,6 +9,9 @@ use crate::sync::ignore_poison;
 
 /// Handlers for [`EventSource::run`](super::EventSource::run), called in the order in which they
 /// were added.
+///
+/// They are told of what the stream holds. What becomes of the connection is told in one place,
+/// [`EventSource::on_state`](super::EventSource::on_state): open, waiting, closed.
 ///
 /// Clones share their handlers. Handlers can be added and removed at any time, from inside a handler
 /// and from other threads; one that is added while an event is being handed out sees the next one.
@@ -54,22 +56,19 @@ struct Entry {
 
 type Shared<F> = Arc<Mutex<Box<F>>>;
 type OnEvent = dyn FnMut(&Event<'_>, &str) + Send;
-type OnReconnect = dyn FnMut(&Error, Duration) + Send;
 
 #[derive(Clone)]
 enum Handler {
     /// For events of this type; None is all of them.
     Event(Option<Arc<str>>, Shared<OnEvent>),
-    Open(Shared<dyn FnMut() + Send>),
-    Reconnect(Shared<OnReconnect>),
+    Comment(Shared<dyn FnMut(&str) + Send>),
     Error(Shared<dyn FnMut(&Error) + Send>),
 }
 
 /// What the handlers are told of.
 pub(super) enum Notice<'a> {
     Event(&'a Event<'a>, &'a str),
-    Open,
-    Reconnect(&'a Error, Duration),
+    Comment(&'a str),
     Error(&'a Error),
 }
 
@@ -100,15 +99,25 @@ impl Listeners {
         self.add(Handler::Event(None, shared(Box::new(handler))))
     }
 
-    /// Adds a handler that is called each time the stream is open.
-    pub fn on_open(&self, handler: impl FnMut() + Send + 'static) -> Listener {
-        self.add(Handler::Open(shared(Box::new(handler))))
-    }
-
-    /// Adds a handler that is called before each wait for another attempt, with the reason and the
-    /// length of the wait.
-    pub fn on_reconnect(&self, handler: impl FnMut(&Error, Duration) + Send + 'static) -> Listener {
-        self.add(Handler::Reconnect(shared(Box::new(handler))))
+    /// Adds a handler for comments, which many servers send as heartbeats. Without one they are
+    /// passed over and not kept.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Listeners, Response};
+    ///
+    /// let stream = &b": still there\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let (seen, comments) = std::sync::mpsc::channel();
+    /// listeners.on_comment(move |text| seen.send(text.to_owned()).unwrap());
+    /// source.run(&listeners)?;
+    /// assert_eq!(comments.recv().unwrap(), "still there");
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
+    pub fn on_comment(&self, handler: impl FnMut(&str) + Send + 'static) -> Listener {
+        self.add(Handler::Comment(shared(Box::new(handler))))
     }
 
     /// Adds a handler for the errors that do not end the stream: an event that was too large.
@@ -125,6 +134,13 @@ impl Listeners {
             table: Arc::downgrade(&self.table),
             number,
         }
+    }
+
+    /// Whether a handler wants comments.
+    pub(super) fn want_comments(&self) -> bool {
+        let table = lock(&self.table);
+        let wants = |entry: &Entry| matches!(entry.handler, Handler::Comment(_));
+        table.entries.iter().any(wants)
     }
 
     /// Calls the handlers that the notice is for, one after the other, for as long as `go_on` says.
@@ -159,8 +175,7 @@ impl Handler {
     fn wants(&self, notice: &Notice<'_>) -> bool {
         match (self, notice) {
             (Handler::Event(None, _), Notice::Event(..))
-            | (Handler::Open(_), Notice::Open)
-            | (Handler::Reconnect(_), Notice::Reconnect(..))
+            | (Handler::Comment(_), Notice::Comment(_))
             | (Handler::Error(_), Notice::Error(_)) => true,
             (Handler::Event(Some(name), _), Notice::Event(event, _)) => {
                 **name == *event.event_type()
@@ -172,8 +187,7 @@ impl Handler {
     fn call(&self, notice: &Notice<'_>) {
         match (self, notice) {
             (Handler::Event(_, f), Notice::Event(event, id)) => lock(f)(event, id),
-            (Handler::Open(f), Notice::Open) => lock(f)(),
-            (Handler::Reconnect(f), Notice::Reconnect(why, delay)) => lock(f)(why, *delay),
+            (Handler::Comment(f), Notice::Comment(text)) => lock(f)(text),
             (Handler::Error(f), Notice::Error(error)) => lock(f)(error),
             _ => {}
         }

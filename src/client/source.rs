@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Next};
+use super::body::{self, Watched};
 use super::clock::{Clock, Random, SystemClock};
 use super::closer::{Closer, Control, Ending, State};
 use super::connect::{Connect, ConnectError, Request, Response, withholds};
 use super::error::{Error, ErrorKind};
 use super::listeners::{Listeners, Notice};
+use super::settings::Settings;
 use crate::event::Event;
+use crate::parser::{Item, Step};
 use crate::reader::{Reader, is_too_large};
-
-type StateHook = Box<dyn FnMut(&State) + Send>;
 
 /// An event stream that comes back by itself when its connection is lost, and goes on where it was.
 ///
@@ -44,24 +45,24 @@ type StateHook = Box<dyn FnMut(&State) + Send>;
 /// ```
 pub struct EventSource<C: Connect> {
     connect: C,
+    pub(super) settings: Settings,
+    pub(super) backoff: Backoff,
     /// The connection, while there is one.
-    reader: Option<Reader<C::Body>>,
+    pub(super) reader: Option<Reader<Watched<C::Body>>>,
     /// As of the last connection; an open one has its own.
-    last_event_id: String,
-    backoff: Backoff,
-    retried_statuses: Vec<u16>,
-    finite: bool,
-    terminator: Option<String>,
-    max_event_size: Option<usize>,
-    trailing: bool,
+    pub(super) last_event_id: String,
+    /// The `retry` that the open connection had heard when the caller set another reconnection time.
+    pub(super) outdated_retry: Option<Duration>,
     truncated: bool,
     /// When the connection was opened, and whether it has given an event.
     opened: Instant,
     gave_event: bool,
+    /// Whether there has been a connection.
+    was_open: bool,
+    given: Given,
     /// The end has been told.
     ended: bool,
-    on_state: Option<StateHook>,
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     pub(super) clock: Box<dyn Clock>,
     pub(super) random: Random,
 }
@@ -79,158 +80,92 @@ where
 
 impl<C: Connect> EventSource<C> {
     /// A client with this connector. Does not connect yet.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{BoxConnect, Response};
+    ///
+    /// let connect: BoxConnect = Box::new(|_| {
+    ///     let response = Response::new(200, "text/event-stream", &b"data: a\n\n"[..]);
+    ///     Ok(response.map_body(|body| Box::new(body) as _))
+    /// });
+    /// let mut source = EventSource::with_connect(connect);
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn with_connect(connect: C) -> Self {
         EventSource {
             connect,
+            settings: Settings::default(),
+            backoff: Backoff::new(),
             reader: None,
             last_event_id: String::new(),
-            backoff: Backoff::new(),
-            retried_statuses: Vec::new(),
-            finite: false,
-            terminator: None,
-            max_event_size: None,
-            trailing: false,
+            outdated_retry: None,
             truncated: false,
             opened: Instant::now(),
             gave_event: false,
+            was_open: false,
+            given: Given::Nothing,
             ended: false,
-            on_state: None,
             control: Arc::new(Control::new()),
             clock: Box::new(SystemClock),
             random: Random::new(),
         }
     }
 
-    /// Seeds the last event ID, to go on where an earlier run stopped. It is sent from the first
-    /// attempt on, until the stream gives another. Default: empty.
-    #[must_use = "the setter returns the client"]
-    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
-        self.last_event_id = id.into();
-        self
-    }
-
-    /// Sets the reconnection time, the least wait before another attempt. The server's `retry`
-    /// replaces it, for all connections to come. Default: 3 s.
-    #[must_use = "the setter returns the client"]
-    pub fn with_reconnection_time(mut self, time: Duration) -> Self {
-        self.backoff.reconnection_time = time;
-        self
-    }
-
-    /// Clamps the reconnection time, whoever sets it, and every wait to between `min` and `max`. A
-    /// `max` below `min` counts as `min`. Default: 100 ms to 5 min.
-    #[must_use = "the setter returns the client"]
-    pub fn with_reconnection_limits(mut self, min: Duration, max: Duration) -> Self {
-        self.backoff.min = min;
-        self.backoff.max = max;
-        self
-    }
-
-    /// Whether waits are spread at random, so that clients that were lost together do not come back
-    /// together. Without, the wait is the reconnection time, doubled with each failure in a row.
-    /// Default: `true`.
-    #[must_use = "the setter returns the client"]
-    pub fn with_jitter(mut self, jitter: bool) -> Self {
-        self.backoff.jitter = jitter;
-        self
-    }
-
-    /// Gives up after so many failures in a row, with
-    /// [`RetriesExhausted`](ErrorKind::RetriesExhausted). A connection that was accepted and dropped
-    /// at once is a failure too; zero never connects again, not even after a healthy connection.
-    /// Default: never gives up.
-    #[must_use = "the setter returns the client"]
-    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
-        self.backoff.max_attempts = Some(attempts);
-        self
-    }
-
-    /// Gives up when the next attempt would begin later than this after the last healthy connection
-    /// was lost, or after the very first attempt began, with
-    /// [`RetriesExhausted`](ErrorKind::RetriesExhausted). Default: never gives up.
-    #[must_use = "the setter returns the client"]
-    pub fn with_max_elapsed(mut self, time: Duration) -> Self {
-        self.backoff.max_elapsed = Some(time);
-        self
-    }
-
-    /// What makes a connection a healthy one, after which failures are counted from zero again: that
-    /// it lasted for so long, or that it gave an event, if `on_event`. With `false` a server that
-    /// sends one event and drops the connection is backed off from; with `true` it can be polled.
-    /// Default: 5 s, `true`.
-    #[must_use = "the setter returns the client"]
-    pub fn with_healthy_after(mut self, time: Duration, on_event: bool) -> Self {
-        self.backoff.healthy_after = time;
-        self.backoff.healthy_on_event = on_event;
-        self
-    }
-
-    /// Sets the statuses that are tried again instead of ending the stream, no earlier than the
-    /// response's `Retry-After` asks (up to the longest wait):
-    /// [`TRANSIENT_STATUSES`](super::TRANSIENT_STATUSES) is a good choice. 200 and 204 are what they
-    /// are in any case. Default: none, as in the standard (HTML standard, 9.2.3).
-    #[must_use = "the setter returns the client"]
-    pub fn with_retried_statuses(mut self, statuses: impl Into<Vec<u16>>) -> Self {
-        self.retried_statuses = statuses.into();
-        self
-    }
-
-    /// Whether the end of the body is the end of the events, as in a language model's reply, and not
-    /// a reason to connect again. Default: `false`.
+    /// What ends this client from another thread, has it reconnect, and tells its state.
     ///
-    /// A body that fails is still a lost connection. It is asked for again only while nothing can
-    /// come twice: before the first event, or with a last event ID to go on from. Otherwise it ends
-    /// the stream with [`Disconnected`](ErrorKind::Disconnected).
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
     ///
-    /// A body that has neither a length nor chunks ends with its connection, and may look complete when
-    /// that was reset: [`is_truncated`](EventSource::is_truncated) tells whether it ended in an event.
-    #[must_use = "the setter returns the client"]
-    pub fn with_finite(mut self, finite: bool) -> Self {
-        self.finite = finite;
-        self
-    }
-
-    /// Ends the stream, with success, at the event with just this data, which is not given out:
-    /// `[DONE]` for many language models. Default: none.
-    #[must_use = "the setter returns the client"]
-    pub fn with_terminator(mut self, data: impl Into<String>) -> Self {
-        self.terminator = Some(data.into());
-        self
-    }
-
-    /// Sets the limit for an event, in bytes, as
-    /// [`Reader::with_max_event_size`](crate::Reader::with_max_event_size) has it. Default: 16 MiB.
-    #[must_use = "the setter returns the client"]
-    pub fn with_max_event_size(mut self, bytes: usize) -> Self {
-        self.max_event_size = Some(bytes);
-        self
-    }
-
-    /// Whether an event that the end of the body cuts short is delivered: see
-    /// [`Reader::with_trailing_event`](crate::Reader::with_trailing_event). Default: `false`.
-    #[must_use = "the setter returns the client"]
-    pub fn with_trailing_event(mut self, deliver: bool) -> Self {
-        self.trailing = deliver;
-        self
-    }
-
-    /// Has the closure called at each change of state, on the thread that reads. It may use a
-    /// [`Closer`]. The state is what [`Closer::state`] gives, but for a close from another thread,
-    /// which it hears of when the reading thread does. It is not told of a drop. Default: none.
-    #[must_use = "the setter returns the client"]
-    pub fn on_state(mut self, hook: impl FnMut(&State) + Send + 'static) -> Self {
-        self.on_state = Some(Box::new(hook));
-        self
-    }
-
-    /// What ends this client from another thread, and tells its state.
+    /// let mut source =
+    ///     EventSource::new(|_| Ok(Response::new(200, "text/event-stream", &b"data: a\n\n"[..])));
+    /// let closer = source.closer();
+    /// std::thread::spawn(move || closer.close()).join().unwrap();
+    /// assert_eq!(source.next_event()?, None);
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn closer(&self) -> Closer {
         Closer::new(Arc::clone(&self.control))
     }
 
+    /// What the client is doing, as [`Closer::state`] tells other threads. Does not block.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Response, State};
+    ///
+    /// let mut source =
+    ///     EventSource::new(|_| Ok(Response::new(200, "text/event-stream", &b"data: a\n\n"[..])));
+    /// assert!(matches!(source.state(), State::Idle));
+    /// source.next_event()?;
+    /// assert!(matches!(source.state(), State::Open));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
+    pub fn state(&self) -> State {
+        self.control.state()
+    }
+
+    /// What has ended the client, once it has ended. Does not block.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Ending, Response};
+    ///
+    /// let mut source = EventSource::new(|_| Ok(Response::new(204, "", &b""[..])));
+    /// assert!(source.ending().is_none());
+    /// assert_eq!(source.next_event()?, None);
+    /// assert!(matches!(source.ending(), Some(Ending::NoContent)));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
+    pub fn ending(&self) -> Option<Ending> {
+        self.closer().ending()
+    }
+
     /// The next event; `None` when the stream has ended for good: the server answered 204, the
-    /// client was closed, or the stream is complete. Then and after a final error, every later call
-    /// gives `None`.
+    /// client was closed, or the stream is complete ([`ending`](Self::ending) tells which). Then and
+    /// after a final error, every later call gives `None`.
     ///
     /// Blocks for as long as it takes: connecting, reading and waiting included. The event borrows
     /// from the client until the next call.
@@ -238,10 +173,61 @@ impl<C: Connect> EventSource<C> {
     /// # Errors
     ///
     /// What ends the stream for good: see [`ErrorKind`]. Only an event too large does not; the next
-    /// call gives the event behind it. Lost connections are no errors: [`on_state`](Self::on_state)
+    /// call gives the event after it. Lost connections are no errors: [`on_state`](Self::on_state)
     /// tells of them.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"data: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let mut seen = String::new();
+    /// while let Some(event) = source.next_event()? {
+    ///     seen += &event.data;
+    /// }
+    /// assert_eq!(seen, "ab");
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        Ok(self.next_with_id(None)?.map(|(event, _)| event))
+        let step = self.advance(false)?;
+        let reader = match &mut self.reader {
+            Some(reader) if step == Step::Event => reader,
+            _ => return Ok(None),
+        };
+        match reader.lend() {
+            Ok((event, _)) => {
+                self.given = Given::of(&event);
+                Ok(Some(event))
+            }
+            // It was there a moment ago: the body breaks its contract.
+            Err(error) => Err(Error::from_io(ErrorKind::Disconnected, error)),
+        }
+    }
+
+    /// The next event or comment; an event comes with the last event ID that holds at it. Otherwise
+    /// as [`next_event`](EventSource::next_event).
+    ///
+    /// Comments are a sign of life: many servers send one every few seconds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_event`](EventSource::next_event); a comment over the limit is an error as well.
+    ///
+    /// ```
+    /// use sse_io::client::Response;
+    /// use sse_io::{EventSource, Item};
+    ///
+    /// let stream = &b": hello\n\nid: 1\ndata: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// assert_eq!(source.next_item()?, Some(Item::Comment("hello".into())));
+    /// let Some(Item::Event { event, last_event_id, .. }) = source.next_item()? else { panic!() };
+    /// assert_eq!((&*event.data, &*last_event_id), ("a", "1"));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
+    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, Error> {
+        self.next_item_of(true)
     }
 
     /// Hands every event to the listeners until the stream has ended for good, on this thread.
@@ -253,12 +239,30 @@ impl<C: Connect> EventSource<C> {
     ///
     /// What has ended the stream, as for [`next_event`](EventSource::next_event). An event too large
     /// goes to [`Listeners::on_error`] instead.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Ending, Listeners, Response};
+    ///
+    /// let stream = &b"event: job\ndata: a\n\nevent: stop\ndata\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// let listeners = Listeners::new();
+    /// let closer = source.closer();
+    /// listeners.on("stop", move |_, _| closer.close());
+    /// source.run(&listeners)?;
+    /// assert!(matches!(source.ending(), Some(Ending::Closer)));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn run(&mut self, listeners: &Listeners) -> Result<(), Error> {
         let control = Arc::clone(&self.control);
         let go_on = || !control.is_closed();
         loop {
-            match self.next_with_id(Some(listeners)) {
-                Ok(Some((event, id))) => listeners.notify(&Notice::Event(&event, id), go_on),
+            match self.next_item_of(listeners.want_comments()) {
+                Ok(Some(Item::Event {
+                    event,
+                    last_event_id,
+                })) => listeners.notify(&Notice::Event(&event, &last_event_id), go_on),
+                Ok(Some(Item::Comment(text))) => listeners.notify(&Notice::Comment(&text), go_on),
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::EventTooLarge => {
                     listeners.notify(&Notice::Error(&error), go_on);
@@ -269,6 +273,17 @@ impl<C: Connect> EventSource<C> {
     }
 
     /// The last event ID: what the next attempt asks the server to go on after.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"id: 7\ndata: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// source.next_event()?;
+    /// assert_eq!(source.last_event_id(), "7"); // to be saved for `with_last_event_id`
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn last_event_id(&self) -> &str {
         match &self.reader {
             Some(reader) => reader.last_event_id(),
@@ -277,77 +292,119 @@ impl<C: Connect> EventSource<C> {
     }
 
     /// The reconnection time: what the server asked for last, or what was set, within the limits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"retry: 20000\ndata: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// assert_eq!(source.reconnection_time(), Duration::from_secs(3));
+    /// source.next_event()?;
+    /// assert_eq!(source.reconnection_time(), Duration::from_secs(20));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn reconnection_time(&self) -> Duration {
-        let asked = self.reader.as_ref().and_then(Reader::retry);
+        let asked = self.retry_heard();
         self.backoff
             .clamped(asked.unwrap_or(self.backoff.reconnection_time))
     }
 
     /// Whether the last body ended, without an error, in the middle of an event, which was
     /// discarded. In finite mode this tells a reply that was cut short.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"data: a\n\ndata: b"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// assert_eq!(source.by_ref().count(), 1);
+    /// assert!(source.is_truncated());
+    /// ```
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
 
-    fn next_with_id(
-        &mut self,
-        listeners: Option<&Listeners>,
-    ) -> Result<Option<(Event<'_>, &str)>, Error> {
-        if !self.advance(listeners)? {
-            return Ok(None);
-        }
-        match self.reader.as_mut().map(Reader::lend).transpose() {
-            Ok(lent) => Ok(lent),
-            // It was there a moment ago: the body breaks its contract.
+    /// The next event, or comment where those are wanted.
+    fn next_item_of(&mut self, comments: bool) -> Result<Option<Item<'_>>, Error> {
+        let step = self.advance(comments)?;
+        let reader = match &mut self.reader {
+            Some(reader) if step != Step::NeedMore => reader,
+            _ => return Ok(None),
+        };
+        match reader.lend_item(step) {
+            Ok(item) => {
+                if let Some(Item::Event { event, .. }) = &item {
+                    self.given = Given::of(event);
+                }
+                Ok(item)
+            }
             Err(error) => Err(Error::from_io(ErrorKind::Disconnected, error)),
         }
     }
 
-    /// Goes on until the reader has an event; false when the stream has ended for good.
-    fn advance(&mut self, listeners: Option<&Listeners>) -> Result<bool, Error> {
+    /// Goes on until the reader has an event, or a comment where those are wanted; `NeedMore` when
+    /// the stream has ended for good.
+    fn advance(&mut self, comments: bool) -> Result<Step, Error> {
         loop {
-            if self.control.is_closed() {
-                self.end(Ending::Closer);
-                return Ok(false);
+            if self.control.is_interrupted() && self.is_over() {
+                return Ok(Step::NeedMore);
             }
             let Some(reader) = self.reader.as_mut() else {
-                self.open(listeners)?;
+                self.open()?;
                 continue;
             };
-            match next_is(reader, self.terminator.as_deref()) {
-                Ok(Item::Event) if self.control.is_closed() => {}
-                Ok(Item::Event) => {
+            let terminator = self.settings.terminator.as_deref();
+            match reader.step(comments) {
+                Ok(Step::Event) if terminator.is_some_and(|data| reader.data_is(data)) => {
+                    self.end(Ending::Terminated);
+                }
+                Ok(Step::Event) => {
                     self.gave_event = true;
-                    return Ok(true);
+                    return Ok(Step::Event);
                 }
-                Ok(Item::Terminator) => self.end(Ending::Finished),
-                Ok(Item::End) => {
+                Ok(Step::NeedMore) => {
                     self.truncated = reader.is_truncated();
-                    self.lost(None, listeners)?;
+                    self.lost(None)?;
                 }
+                Ok(step) => return Ok(step),
                 Err(error) if is_too_large(&error) => {
                     return Err(Error::from_io(ErrorKind::EventTooLarge, error));
                 }
-                Err(error) => self.lost(Some(error), listeners)?,
+                Err(error) => self.lost(Some(error))?,
             }
         }
     }
 
+    /// Does what another thread has ordered: true when that is to close.
+    fn is_over(&mut self) -> bool {
+        if self.control.is_closed() {
+            self.end(Ending::Closer);
+            return true;
+        }
+        self.disconnect();
+        self.control.reconnects();
+        false
+    }
+
     /// Makes one attempt to connect.
-    fn open(&mut self, listeners: Option<&Listeners>) -> Result<(), Error> {
+    fn open(&mut self) -> Result<(), Error> {
         let attempt = self.backoff.begin_attempt(self.clock.now());
         let withholds_id = withholds(&self.last_event_id);
         self.set_state(State::Connecting {
             attempt,
             withholds_id,
         });
-        if self.control.is_closed() {
+        if self.control.is_interrupted() {
             // By the hook, for one: nothing is to be asked for any more.
             return Ok(());
         }
         let request = Request::new(&self.last_event_id, attempt, &self.control);
         let result = self.connect.connect(&request);
-        if self.control.is_closed() {
+        if self.control.is_interrupted() {
             return Ok(());
         }
         let response = match result {
@@ -357,7 +414,7 @@ impl<C: Connect> EventSource<C> {
                 let error = Error::from_io(ErrorKind::Connect, error.into_io());
                 return match is_fatal {
                     true => self.fail(error),
-                    false => self.failed(None, error, listeners),
+                    false => self.failed(None, error),
                 };
             }
         };
@@ -366,71 +423,88 @@ impl<C: Connect> EventSource<C> {
             self.end(Ending::NoContent);
             return Ok(());
         }
-        if let Some(error) = response.refusal() {
-            let retry_after = response.retry_after();
-            let is_final = !self.retried_statuses.contains(&response.status());
-            // Its connection is not to be held over the wait.
-            drop(response);
-            return match is_final || !matches!(error.kind(), ErrorKind::Status(_)) {
-                true => self.fail(error),
-                false => self.failed(retry_after, error, listeners),
-            };
+        match response.refusal() {
+            Some(error) => self.refused(error, response),
+            None => {
+                self.read_from(response.into_body());
+                self.set_state(State::Open);
+                Ok(())
+            }
         }
-        self.read_from(response.into_body());
-        self.set_state(State::Open);
-        self.notify(listeners, &Notice::Open);
-        Ok(())
+    }
+
+    /// The response is no event stream: that is the end, unless its status is to be tried again.
+    fn refused(&mut self, error: Error, response: Response<C::Body>) -> Result<(), Error> {
+        let retry_after = response.retry_after();
+        let is_retried = matches!(error.kind(), ErrorKind::Status(_))
+            && self.settings.retried_statuses.contains(&response.status());
+        let error = match response.is_readable() {
+            true => {
+                let body = response.into_body();
+                error.with_body(&body::start(body, &self.control, &*self.clock))
+            }
+            false => error,
+        };
+        // Its connection is gone by now, and not held over the wait.
+        if self.control.is_interrupted() {
+            return Ok(());
+        }
+        match is_retried {
+            true => self.failed(retry_after, error),
+            false => self.fail(error),
+        }
     }
 
     fn read_from(&mut self, body: C::Body) {
+        let body = Watched::new(body, Arc::clone(&self.control));
         let mut reader = Reader::new(body)
             .with_last_event_id(mem::take(&mut self.last_event_id))
-            .with_trailing_event(self.trailing);
-        if let Some(bytes) = self.max_event_size {
+            .with_trailing_event(self.settings.trailing);
+        if let Some(bytes) = self.settings.max_event_size {
             reader = reader.with_max_event_size(bytes);
         }
         self.reader = Some(reader);
         self.opened = self.clock.now();
+        self.was_open = true;
         self.gave_event = false;
         self.truncated = false;
     }
 
     /// The attempt has come to nothing: waits, unless it is time to give up.
-    fn failed(
-        &mut self,
-        retry_after: Option<Duration>,
-        why: Error,
-        listeners: Option<&Listeners>,
-    ) -> Result<(), Error> {
+    fn failed(&mut self, retry_after: Option<Duration>, why: Error) -> Result<(), Error> {
         self.disconnect();
+        if !self.was_open && !self.settings.initial_retry {
+            return self.fail(why);
+        }
         let now = self.clock.now();
         let next = self.backoff.failed(retry_after, now, &mut self.random);
-        self.wait(next, why, listeners)
+        self.wait(next, why)
     }
 
     /// The body has ended, or failed: waits, unless that was all of it or it is time to give up.
-    fn lost(
-        &mut self,
-        error: Option<io::Error>,
-        listeners: Option<&Listeners>,
-    ) -> Result<(), Error> {
+    fn lost(&mut self, error: Option<io::Error>) -> Result<(), Error> {
         self.disconnect();
-        if self.control.is_closed() {
+        if self.control.is_interrupted() {
             // Shutting the connection down looks like an end, or an error, from here.
             return Ok(());
         }
-        let complete = error.is_none();
         let why = match error {
             Some(error) => Error::from_io(ErrorKind::Disconnected, error),
-            None => ErrorKind::Disconnected.into(),
+            None if self.settings.terminator.is_some() => Error::of_kind(ErrorKind::Disconnected),
+            None => Error::of_kind(ErrorKind::Ended),
         };
-        if self.finite && complete {
-            self.end(Ending::Finished);
-            return Ok(());
-        }
-        let resumes = !self.last_event_id.is_empty() && !withholds(&self.last_event_id);
-        if self.finite && self.gave_event && !resumes {
-            return self.fail(why);
+        if self.settings.is_finite() {
+            if why.kind() == ErrorKind::Ended {
+                self.end(Ending::Finished);
+                return Ok(());
+            }
+            let resumes = !self.last_event_id.is_empty() && !withholds(&self.last_event_id);
+            match self.given {
+                Given::Nothing => {}
+                Given::Numbered if resumes => {}
+                // What was given would come again.
+                Given::Numbered | Given::Unnumbered => return self.fail(why),
+            }
         }
         let next = self.backoff.lost(
             self.opened,
@@ -438,29 +512,31 @@ impl<C: Connect> EventSource<C> {
             self.clock.now(),
             &mut self.random,
         );
-        self.wait(next, why, listeners)
+        self.wait(next, why)
     }
 
-    fn wait(&mut self, next: Next, why: Error, listeners: Option<&Listeners>) -> Result<(), Error> {
+    fn wait(&mut self, next: Next, why: Error) -> Result<(), Error> {
         let Next::Wait(delay) = next else {
             return self.fail(Error::exhausted(self.backoff.failures(), why));
         };
-        self.set_state(State::Waiting {
-            why: why.clone(),
-            delay,
-        });
-        self.notify(listeners, &Notice::Reconnect(&why, delay));
+        self.set_state(State::Waiting { why, delay });
         self.clock.wait(delay, &self.control);
         Ok(())
     }
 
+    /// The `retry` of the open connection, unless the caller has set another time since.
+    fn retry_heard(&self) -> Option<Duration> {
+        let heard = self.reader.as_ref().and_then(Reader::retry);
+        heard.filter(|_| heard != self.outdated_retry)
+    }
+
     /// Lets the connection go, and keeps what the stream has said.
     fn disconnect(&mut self) {
+        let retry = self.retry_heard();
         if let Some(reader) = self.reader.take() {
             self.last_event_id = reader.last_event_id().to_owned();
-            if let Some(time) = reader.retry() {
-                self.backoff.reconnection_time = time;
-            }
+            self.backoff.reconnection_time = retry.unwrap_or(self.backoff.reconnection_time);
+            self.outdated_retry = None;
         }
         self.control.disarm();
     }
@@ -477,40 +553,35 @@ impl<C: Connect> EventSource<C> {
         }
         self.disconnect();
         self.control.close(ending);
-        if let Some(hook) = &mut self.on_state {
+        if let Some(hook) = &mut self.settings.on_state {
             hook(&self.control.state());
         }
     }
 
     fn set_state(&mut self, state: State) {
         let changed = self.control.set_state(state.clone());
-        if let (true, Some(hook)) = (changed, &mut self.on_state) {
+        if let (true, Some(hook)) = (changed, &mut self.settings.on_state) {
             hook(&state);
         }
     }
+}
 
-    fn notify(&self, listeners: Option<&Listeners>, notice: &Notice<'_>) {
-        if let Some(listeners) = listeners {
-            listeners.notify(notice, || !self.control.is_closed());
+/// What the caller has been given, over all connections.
+#[derive(Clone, Copy, Debug)]
+enum Given {
+    Nothing,
+    /// The last event had an id of its own, after which the server can be asked to go on.
+    Numbered,
+    /// It had none.
+    Unnumbered,
+}
+
+impl Given {
+    fn of(event: &Event<'_>) -> Given {
+        match event.id {
+            Some(_) => Given::Numbered,
+            None => Given::Unnumbered,
         }
-    }
-}
-
-/// What a reader has come to.
-enum Item {
-    Event,
-    Terminator,
-    End,
-}
-
-fn next_is<R: BufRead>(reader: &mut Reader<R>, terminator: Option<&str>) -> io::Result<Item> {
-    if !reader.advance()? {
-        return Ok(Item::End);
-    }
-    let (event, _) = reader.lend()?;
-    match terminator {
-        Some(terminator) if event.data == terminator => Ok(Item::Terminator),
-        _ => Ok(Item::Event),
     }
 }
 

@@ -16,10 +16,39 @@ pub enum Item<'a> {
         /// The event itself.
         event: Event<'a>,
         /// The last event ID at this event: its own id, or that of the last block that had one.
-        last_event_id: &'a str,
+        last_event_id: Cow<'a, str>,
     },
     /// A comment: the line without its colon and without one space after that.
     Comment(Cow<'a, str>),
+}
+
+impl Item<'_> {
+    /// The same item, owning its strings. Allocates for each borrowed string that is not empty.
+    ///
+    /// ```
+    /// use sse_io::{Item, Reader};
+    ///
+    /// let mut reader = Reader::new(&b": ping\n\nid: 1\ndata: x\n\n"[..]);
+    /// let mut items = Vec::new();
+    /// while let Some(item) = reader.read_item()? {
+    ///     items.push(item.into_owned());
+    /// }
+    /// assert_eq!(items[0], Item::Comment("ping".into()));
+    /// assert!(matches!(&items[1], Item::Event { last_event_id, .. } if last_event_id == "1"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_owned(self) -> Item<'static> {
+        match self {
+            Item::Event {
+                event,
+                last_event_id,
+            } => Item::Event {
+                event: event.into_owned(),
+                last_event_id: Cow::Owned(last_event_id.into_owned()),
+            },
+            Item::Comment(text) => Item::Comment(Cow::Owned(text.into_owned())),
+        }
+    }
 }
 
 /// An event (or a comment, where those are read) exceeds the limit of the parser or reader.

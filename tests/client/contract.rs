@@ -82,7 +82,9 @@ fn client(answers: impl IntoIterator<Item = Answer>) -> (EventSource<Boxed>, Log
         asked.0.lock().unwrap().push(Asked::of(request));
         answers.next().unwrap_or_else(|| status(204))
     });
-    let source = EventSource::new(connect).with_reconnection_limits(SHORT, SHORT);
+    let source = EventSource::new(connect)
+        .with_reconnection_limits(SHORT, SHORT)
+        .with_jitter(false);
     (source, log)
 }
 
@@ -555,8 +557,7 @@ fn the_terminator_ends_the_stream_and_is_not_given_out() {
         let mut source = source.with_terminator("[DONE]").with_finite(finite);
         assert_eq!(read(&mut source), ["a"]);
         assert_eq!(log.all().len(), 1);
-        let state = source.closer().state();
-        assert!(matches!(state, State::Closed(Ending::Finished)));
+        assert!(matches!(source.ending(), Some(Ending::Terminated)));
     }
 }
 
@@ -564,17 +565,56 @@ fn the_terminator_ends_the_stream_and_is_not_given_out() {
 fn only_the_whole_data_is_the_terminator() {
     let text = "data: [DONE] \n\ndata: [DONE]x\n\ndata: [DONE]\ndata\n\nevent: [DONE]\ndata:\n\n";
     let (source, _) = client([stream(text)]);
-    let mut source = source.with_terminator("[DONE]").with_finite(true);
+    let source = source.with_terminator("[DONE]");
+    let seen = source.map_while(|event| Some(event.ok()?.data.into_owned()));
     let expected = ["[DONE] ", "[DONE]x", "[DONE]\n", ""];
-    assert_eq!(read(&mut source), expected);
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
 }
 
 #[test]
-fn without_its_terminator_an_endless_stream_is_asked_for_again() {
-    let (source, log) = client([stream("data: a\n\n"), stream("data: [DONE]\n\n")]);
+fn without_its_terminator_a_stream_is_cut_and_asked_for_again_only_after_an_id() {
+    for cut in [
+        stream("data: a\n\n"),
+        fails("data: a\n\n", IoKind::TimedOut),
+    ] {
+        let (source, log) = client([cut, stream("data: [DONE]\n\n")]);
+        let mut source = source.with_terminator("[DONE]");
+        assert_eq!(source.next_event().unwrap().unwrap().data, "a");
+        let error = source.next_event().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Disconnected);
+        assert_eq!(log.all().len(), 1);
+        assert!(matches!(source.ending(), Some(Ending::Failed(_))));
+    }
+    let (source, log) = client([
+        refused(),
+        stream(": nothing yet\n\n"),
+        stream("id: 1\ndata: a\n\n"),
+        stream("data: [DONE]\n\n"),
+    ]);
     let mut source = source.with_terminator("[DONE]");
     assert_eq!(read(&mut source), ["a"]);
-    assert_eq!(log.all().len(), 2);
+    assert_eq!(log.sent_ids(), ["", "", "", "1"]);
+    assert!(matches!(source.ending(), Some(Ending::Terminated)));
+}
+
+#[test]
+fn an_event_without_an_id_of_its_own_is_not_asked_for_twice() {
+    for stream_of in [
+        // The second event has the last event ID of the first, which comes before it.
+        vec![fails("id: 1\ndata: a\n\ndata: b\n\n", IoKind::TimedOut)],
+        // The id is taken back without an event.
+        vec![
+            fails("id: 1\ndata: a\n\n", IoKind::TimedOut),
+            fails("id\n\n", IoKind::TimedOut),
+        ],
+    ] {
+        let attempts = stream_of.len();
+        let (source, log) = client(stream_of);
+        let source = source.with_finite(true);
+        let error = source.filter_map(Result::err).next().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Disconnected);
+        assert_eq!(log.all().len(), attempts);
+    }
 }
 
 #[test]
@@ -733,6 +773,7 @@ fn states_and_endings_read_well() {
         (Ending::Closer, "closed: by this side"),
         (Ending::NoContent, "closed: the server has no more"),
         (Ending::Finished, "closed: the stream is complete"),
+        (Ending::Terminated, "closed: the stream is complete"),
     ];
     for (ending, text) in closed {
         assert_eq!(State::Closed(ending).to_string(), text);
@@ -770,13 +811,17 @@ fn the_hook_is_told_of_each_state_in_order() {
         &["connecting (attempt 1)", "closed: the server has no more"],
     );
     check(
-        vec![refused(), stream("data: a\n\n"), stream("data: end\n\n")],
+        vec![
+            refused(),
+            stream("id: 1\ndata: a\n\n"),
+            stream("data: end\n\n"),
+        ],
         &[
             "connecting (attempt 1)",
             "waiting for 1.0ms: cannot connect: connection refused",
             "connecting (attempt 2)",
             "open",
-            "waiting for 1.0ms: the stream has ended",
+            "waiting for 1.0ms: the stream ended before its terminator",
             "connecting (attempt 1)",
             "open",
             "closed: the stream is complete",
@@ -931,8 +976,8 @@ fn the_state_is_seen_while_the_client_blocks() {
         let State::Waiting { why, delay, .. } = closer.state() else {
             panic!("{closer:?}");
         };
-        assert_eq!(why.kind(), ErrorKind::Disconnected);
-        assert_eq!(delay, Duration::from_secs(300));
+        assert_eq!(why.kind(), ErrorKind::Ended);
+        assert!((300..=400).contains(&delay.as_secs()), "{delay:?}");
         closer.close();
         reading.join().unwrap();
         assert!(matches!(closer.state(), State::Closed(Ending::Closer)));
@@ -1179,7 +1224,7 @@ impl BufRead for Counted {
 #[test]
 fn a_connection_is_let_go_of_before_a_wait_and_at_the_end() {
     let stream = "text/event-stream";
-    let lost = (200, stream, "data: a\n\n");
+    let lost = (200, stream, "id: 1\ndata: a\n\n");
     for (last, ends_well) in [
         ((200, stream, "data: end\n\ndata: left over\n\n"), true),
         ((204, "", "left over"), true),

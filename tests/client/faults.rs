@@ -331,22 +331,22 @@ faults! {
         => STREAM, STREAM_ASKED;
     type_with_bytes_that_are_no_utf_8_in_a_parameter: typed(b"Content-Type: text/event-stream; x=\xff\r\n")
         => STREAM, STREAM_ASKED;
-    type_missing: typed("") => ["the response has no content type"], ["/"];
-    type_empty: typed("Content-Type:\r\n") => ["the response has no content type"], ["/"];
+    type_missing: typed("") => ["the response has no content type: id: 1 data: a"], ["/"];
+    type_empty: typed("Content-Type:\r\n") => ["the response has no content type: id: 1 data: a"], ["/"];
     type_html: typed("Content-Type: text/html; charset=utf-8\r\n")
-        => ["the response is of type \"text/html; charset=utf-8\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/html; charset=utf-8\", not text/event-stream: id: 1 data: a"], ["/"];
     type_longer: typed("Content-Type: text/event-streams\r\n")
-        => ["the response is of type \"text/event-streams\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/event-streams\", not text/event-stream: id: 1 data: a"], ["/"];
     type_in_a_parameter: typed("Content-Type: text/plain; a=text/event-stream\r\n")
-        => ["the response is of type \"text/plain; a=text/event-stream\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/plain; a=text/event-stream\", not text/event-stream: id: 1 data: a"], ["/"];
     type_quoted: typed("Content-Type: \"text/event-stream\"\r\n")
-        => ["the response is of type \"\\\"text/event-stream\\\"\", not text/event-stream"], ["/"];
+        => ["the response is of type \"\\\"text/event-stream\\\"\", not text/event-stream: id: 1 data: a"], ["/"];
     type_with_bytes_that_are_no_utf_8: typed(b"Content-Type: text/event-stream\xff\r\n")
-        => ["the response is of type \"text/event-stream\u{fffd}\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/event-stream\u{fffd}\", not text/event-stream: id: 1 data: a"], ["/"];
     two_types_in_one: typed("Content-Type: text/html, text/event-stream\r\n")
-        => ["the response is of type \"text/html, text/event-stream\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/html, text/event-stream\", not text/event-stream: id: 1 data: a"], ["/"];
     two_types_in_one_the_other_way: typed("Content-Type: text/event-stream, text/html\r\n")
-        => ["the response is of type \"text/event-stream, text/html\", not text/event-stream"], ["/"];
+        => ["the response is of type \"text/event-stream, text/html\", not text/event-stream: id: 1 data: a"], ["/"];
 }
 
 // Where the connectors differ.
@@ -354,7 +354,7 @@ faults! {
     // ureq gives the first line, the other connector both of them.
     two_lines_of_types: typed("Content-Type: text/event-stream\r\nContent-Type: text/html\r\n") => {
         ureq: STREAM, STREAM_ASKED;
-        tcp: ["the response is of type \"text/event-stream, text/html\", not text/event-stream"], ["/"];
+        tcp: ["the response is of type \"text/event-stream, text/html\", not text/event-stream: id: 1 data: a"], ["/"];
     }
     // To ureq it is the end of a body that has no other end.
     reset_between_events: fault([plain(A).await_event().reset()]) => {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{Closer, Connect, ErrorKind, Listener, Listeners, Request, Response};
+use sse_io::client::{Connect, ErrorKind, Listener, Listeners, Request, Response};
 use util::within;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -109,12 +109,10 @@ fn handlers_are_told_the_last_event_id() {
 }
 
 #[test]
-fn opening_losing_and_skipping_have_handlers_too() {
+fn comments_and_what_is_skipped_have_handlers_too() {
     let (listeners, log) = (Listeners::new(), Log::default());
     let l = log.clone();
-    listeners.on_reconnect(move |why, delay| l.add(format!("{why}, {delay:?}")));
-    let l = log.clone();
-    listeners.on_open(move || l.add("open"));
+    listeners.on_comment(move |text| l.add(format!("comment {text}")));
     let l = log.clone();
     listeners.on_error(move |error| {
         assert_eq!(error.kind(), ErrorKind::EventTooLarge);
@@ -123,23 +121,40 @@ fn opening_losing_and_skipping_have_handlers_too() {
     log.handler(&listeners, "event");
     let bodies = [
         None,
-        Some("data: a\n\ndata: much too large\n\ndata: b\n\n"),
-        Some(""),
+        Some(": 1\ndata: a\n\ndata: much too large\n\n:\n\ndata: b\n\n"),
+        Some(": 2\n"),
     ];
     client(bodies)
         .with_max_event_size(10)
         .run(&listeners)
         .unwrap();
     log.check(&[
-        "cannot connect, 1ms",
-        "open",
+        "comment 1",
         "event a",
         "an event was skipped",
+        "comment ",
         "event b",
-        "the stream has ended, 1ms",
-        "open",
-        "the stream has ended, 1ms",
+        "comment 2",
     ]);
+}
+
+#[test]
+fn a_comment_too_large_is_told_only_where_comments_are_wanted() {
+    for (wanted, expected) in [(false, &["a"][..]), (true, &["an event was skipped", "a"])] {
+        let (listeners, log) = (Listeners::new(), Log::default());
+        if wanted {
+            listeners.on_comment(|_| ());
+        }
+        let l = log.clone();
+        listeners.on_error(move |error| l.add(error.to_string()));
+        let l = log.clone();
+        listeners.on_any(move |event, _| l.add(event.data.clone()));
+        once(": a comment that is too large\n\ndata: a\n\n")
+            .with_max_event_size(10)
+            .run(&listeners)
+            .unwrap();
+        log.check(expected);
+    }
 }
 
 #[test]
@@ -278,33 +293,18 @@ fn a_handler_that_replaces_itself_each_time_is_called_once_per_event() {
 }
 
 #[test]
-fn handlers_may_change_while_an_opening_or_a_loss_is_told() {
+fn handlers_may_change_while_a_comment_is_told() {
     within(DEADLINE, || {
         let (listeners, log) = (Listeners::new(), Log::default());
         let (l, more) = (log.clone(), listeners.clone());
-        listeners.on_open(move || {
-            l.add("open");
+        listeners.on_comment(move |text| {
+            l.add(format!("comment {text}"));
             l.handler(&more, "event");
         });
-        let (l, more) = (log.clone(), listeners.clone());
-        listeners.on_reconnect(move |_, _| {
-            l.add("lost");
-            let l = l.clone();
-            more.on_open(move || l.add("open again"));
-        });
-        client([Some("data: a\n\n"), Some("data: b\n\n")])
+        client([Some(": 1\n\ndata: a\n\n"), Some(": 2\n\ndata: b\n\n")])
             .run(&listeners)
             .unwrap();
-        log.check(&[
-            "open",
-            "event a",
-            "lost",
-            "open",
-            "open again",
-            "event b",
-            "event b",
-            "lost",
-        ]);
+        log.check(&["comment 1", "event a", "comment 2", "event b", "event b"]);
     });
 }
 
@@ -382,32 +382,20 @@ fn after_a_close_from_another_thread_the_handler_that_runs_is_the_last() {
 }
 
 #[test]
-fn a_close_while_an_opening_or_a_loss_is_told_is_the_end() {
-    fn closing(closer: Closer, log: &Log, line: &'static str) -> impl FnMut() + Send + use<> {
-        let log = log.clone();
-        move || {
-            log.add(line);
-            closer.close();
-        }
-    }
+fn a_close_while_a_comment_is_told_is_the_end() {
     within(DEADLINE, || {
         let (listeners, log) = (Listeners::new(), Log::default());
-        let mut source = once("data: a\n\n");
-        listeners.on_open(closing(source.closer(), &log, "open"));
-        listeners.on_open(closing(source.closer(), &log, "never"));
+        let mut source = once(": 1\n\ndata: a\n\n");
+        for line in ["comment", "never"] {
+            let (closer, log) = (source.closer(), log.clone());
+            listeners.on_comment(move |_| {
+                log.add(line);
+                closer.close();
+            });
+        }
         log.handler(&listeners, "never");
         source.run(&listeners).unwrap();
-        log.check(&["open"]);
-
-        let (listeners, log) = (Listeners::new(), Log::default());
-        let far = Duration::from_secs(300);
-        let mut source = client([None]).with_reconnection_limits(far, far);
-        for line in ["lost", "never"] {
-            let mut close = closing(source.closer(), &log, line);
-            listeners.on_reconnect(move |_, _| close());
-        }
-        source.run(&listeners).unwrap();
-        log.check(&["lost"]);
+        log.check(&["comment"]);
     });
 }
 

@@ -11,3 +11,4 @@ mod close;
 mod contract;
 mod faults;
 mod listeners;
+mod surface;

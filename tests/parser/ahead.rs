@@ -94,7 +94,7 @@ fn one_by_one(stream: &[u8]) -> Vec<(Item<'static>, String)> {
                 Item::Comment(text) => Item::Comment(text.into_owned().into()),
                 Item::Event { event, .. } => Item::Event {
                     event: event.into_owned(),
-                    last_event_id: "",
+                    last_event_id: "".into(),
                 },
                 other => panic!("{other:?}"),
             };
@@ -151,7 +151,7 @@ fn calls_for_events_and_for_items_can_be_mixed() {
                 let event = event.map(|event| event.into_owned());
                 let item = event.map(|event| Item::Event {
                     event,
-                    last_event_id: reader.last_event_id(),
+                    last_event_id: reader.last_event_id().into(),
                 });
                 let expected = left.find(|(item, _)| matches!(item, Item::Event { .. }));
                 (item.map(|item| format!("{item:?}")), expected)
@@ -161,7 +161,7 @@ fn calls_for_events_and_for_items_can_be_mixed() {
                     "{:?}",
                     Item::Event {
                         event: event.clone(),
-                        last_event_id: id
+                        last_event_id: id.into()
                     }
                 ),
                 comment => format!("{comment:?}"),

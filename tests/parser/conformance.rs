@@ -795,7 +795,8 @@ fn item_tells_the_last_event_id_at_its_event() {
             Item::Event {
                 event,
                 last_event_id,
-            } => seen.push((event.data.into_owned(), last_event_id.to_owned())),
+                ..
+            } => seen.push((event.data.into_owned(), last_event_id.into_owned())),
             other => panic!("{other:?}"),
         }
     }

@@ -382,9 +382,10 @@ pub fn owned(item: Item<'_>) -> (What, Option<String>) {
         Item::Event {
             event,
             last_event_id,
+            ..
         } => (
             What::Event(event.into_owned()),
-            Some(last_event_id.to_owned()),
+            Some(last_event_id.into_owned()),
         ),
         Item::Comment(text) => (What::Comment(text.into_owned()), None),
         other => panic!("{other:?}"),
