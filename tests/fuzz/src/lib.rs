@@ -1,15 +1,19 @@
 //! Fuzz targets for sse-io. Each is a plain function that panics where the crate is wrong: cargo-fuzz
 //! drives it with libFuzzer, and `cargo test` replays the corpus through it on stable Rust.
 
+mod head;
 mod parser;
 mod plan;
 mod reader;
+mod round_trip;
 #[cfg(test)]
 mod tests;
 mod util;
 
+pub use head::head;
 pub use parser::parser;
 pub use reader::reader;
+pub use round_trip::round_trip;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -18,7 +22,12 @@ use std::{env, fs, io};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 2] = [("parser", parser), ("reader", reader)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("parser", parser),
+    ("reader", reader),
+    ("round_trip", round_trip),
+    ("head", head),
+];
 
 /// Runs the target on the files and folders that the command line names.
 pub fn replay(target: Target) -> io::Result<()> {

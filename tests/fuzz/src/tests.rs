@@ -54,10 +54,23 @@ fn planned(rng: &mut Rng) -> Vec<u8> {
     input
 }
 
-fn random(name: &str) {
+/// A plan, then pieces of text from a list.
+fn texts(rng: &mut Rng, pieces: &[&str]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for _ in 0..8 {
+        input.push(b'0' + u8::try_from(rng.below(64)).expect("small"));
+    }
+    input.push(b'\n');
+    for _ in 0..rng.below(16) {
+        input.extend_from_slice(pieces[rng.below(pieces.len())].as_bytes());
+    }
+    input
+}
+
+fn random(name: &str, input: impl Fn(&mut Rng) -> Vec<u8>) {
     let mut rng = Rng(SEED);
     for case in 0..CASES {
-        let input = planned(&mut rng);
+        let input = input(&mut rng);
         run(target(name), &format!("{name}, case {case}"), &input);
     }
 }
@@ -69,7 +82,7 @@ fn parser_holds_on_its_corpus() {
 
 #[test]
 fn parser_holds_on_random_streams() {
-    random("parser");
+    random("parser", planned);
 }
 
 #[test]
@@ -79,5 +92,89 @@ fn reader_holds_on_its_corpus() {
 
 #[test]
 fn reader_holds_on_random_streams() {
-    random("reader");
+    random("reader", planned);
+}
+
+#[test]
+fn round_trip_holds_on_its_corpus() {
+    replay("round_trip");
+}
+
+#[test]
+fn round_trip_holds_on_random_events() {
+    const PIECES: [&str; 26] = [
+        "|",
+        "|",
+        "|",
+        "|",
+        "|||||",
+        "=",
+        ":",
+        " ",
+        "\n",
+        "\r",
+        "\r\n",
+        "\0",
+        "a",
+        "data",
+        "event",
+        "id",
+        "retry",
+        "7",
+        "1500000",
+        "18446744073709551615000000",
+        "\u{feff}",
+        "é",
+        "€",
+        "🎉",
+        "\u{2028}",
+        "x",
+    ];
+    random("round_trip", |rng| texts(rng, &PIECES));
+}
+
+#[test]
+fn head_holds_on_its_corpus() {
+    replay("head");
+}
+
+#[test]
+fn head_holds_on_random_texts() {
+    const PIECES: [&str; 34] = [
+        "|",
+        "||",
+        "|",
+        "Vary",
+        "Connection",
+        "close",
+        "keep-alive",
+        ", ",
+        "\r\n",
+        "\0",
+        "é",
+        "X-A",
+        "x-a",
+        "Content-Length",
+        "Retry-After",
+        "7",
+        " ",
+        "?",
+        "lastEventId=",
+        "&",
+        "%41",
+        "%1g",
+        "%",
+        "+",
+        "%0D",
+        "%e9",
+        "=",
+        "text/event-stream",
+        "Text/Event-Stream",
+        ";",
+        "q=0",
+        "\"",
+        "*/*",
+        "text/*",
+    ];
+    random("head", |rng| texts(rng, &PIECES));
 }
