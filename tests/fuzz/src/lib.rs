@@ -2,6 +2,7 @@
 //! drives it with libFuzzer, and `cargo test` replays the corpus through it on stable Rust.
 
 mod head;
+mod hub;
 mod parser;
 mod plan;
 mod reader;
@@ -11,6 +12,7 @@ mod tests;
 mod util;
 
 pub use head::head;
+pub use hub::hub;
 pub use parser::parser;
 pub use reader::reader;
 pub use round_trip::round_trip;
@@ -22,11 +24,12 @@ use std::{env, fs, io};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("parser", parser),
     ("reader", reader),
     ("round_trip", round_trip),
     ("head", head),
+    ("hub", hub),
 ];
 
 /// Runs the target on the files and folders that the command line names.

@@ -221,14 +221,14 @@ fn same_every_way(event: &Event<'_>, cuts: &Cuts<'_>, wire: &[u8]) {
     drop(emitter);
     assert_eq!(unchunked(&shared.take()), [b":\n\n", wire].concat());
 
-    let hub = Hub::builder().with_ids(IdPolicy::Own).build();
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
     let mut subscription = hub.subscribe().start().expect("the hub is open");
     hub.publish(event).expect("it can be sent");
     let published = hub.publish_with(&started, |data| {
         in_pieces(cuts, rest, |piece| data.write_all(piece.as_bytes()))
     });
     let id = published.expect("it can be sent");
-    assert_eq!(&*id, event.id.as_deref().unwrap_or_default());
+    assert_eq!(id.as_str(), event.id.as_deref().unwrap_or_default());
     for _ in 0..2 {
         let frame = subscription
             .try_recv()
@@ -256,7 +256,7 @@ fn same_every_way(event: &Event<'_>, cuts: &Cuts<'_>, wire: &[u8]) {
             .expect("it is there");
     }
     assert!(subscription.try_recv().expect("the hub is open").is_none());
-    assert_eq!(frame.id(), Some(&*id));
+    assert_eq!(frame.id(), Some(id.as_str()));
     comes_back(&without.with_id(id.to_string()), frame.as_bytes());
 }
 
@@ -327,7 +327,7 @@ fn refused_every_way(event: &Event<'_>, error: &InvalidField) {
     refused(emitter.emit_with(event, |_| Ok(())));
     assert!(shared.take().is_empty());
 
-    let hub = Hub::builder().with_ids(IdPolicy::Own).build();
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
     assert!(hub.publish(event).is_err());
     assert!(hub.publish_to(["x"], event).is_err());
     assert!(hub.publish_with(event, |_| Ok(())).is_err());

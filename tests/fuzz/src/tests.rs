@@ -178,3 +178,24 @@ fn head_holds_on_random_texts() {
     ];
     random("head", |rng| texts(rng, &PIECES));
 }
+
+#[test]
+fn hub_holds_on_its_corpus() {
+    replay("hub");
+}
+
+#[test]
+fn hub_holds_on_random_steps() {
+    const STEPS: [&str; 22] = [
+        "p", "p", "a", "b", "c", "s0", "s1", "s3", "s4", "n02", "n13", "r000", "r191", "r0:8",
+        "r123", "r4?1", "g0", "g1", "g2", "g3", "d1", "x",
+    ];
+    random("hub", |rng| {
+        let mut input = texts(rng, &STEPS);
+        for _ in 0..rng.below(60) {
+            // Few closes, so that something happens.
+            input.extend_from_slice(STEPS[rng.below(STEPS.len() - 1)].as_bytes());
+        }
+        input
+    });
+}
