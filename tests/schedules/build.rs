@@ -58,7 +58,8 @@ fn rewritten(source: &str, is_root: bool, found: &mut [bool]) -> String {
         // Documentation has its own copies of these paths. The root is included into another file,
         // which has the attributes of a crate.
         let is_doc = start.starts_with("//") || start.contains("include_str!");
-        if !is_doc && !(is_root && start.starts_with("#!")) {
+        let is_of_root = is_root && start.starts_with("#!");
+        if !is_doc && !is_of_root {
             text.push_str(line);
         }
         text.push('\n');
