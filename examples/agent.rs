@@ -2,7 +2,8 @@
 //!
 //! A device agent: it takes its commands from an event stream, for as long as there is power. It
 //! outlasts the server being killed and restarted, and with a STATE-FILE its own restart as well: it
-//! goes on after the last command that it has carried out.
+//! goes on after the last command that it has carried out. What becomes of the connection is told on
+//! standard error. No environment variable is looked at but those of the proxy.
 
 use std::error::Error as StdError;
 use std::fs::{self, File};
@@ -19,11 +20,19 @@ use sse_io::client::{
 use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
 use ureq::{Agent, BodyReader};
 
-const USAGE: &str = "usage: agent URL [STATE-FILE]";
+const USAGE: &str = "\
+usage: agent URL [STATE-FILE]
+
+Carries out the commands that the event stream at URL holds, and goes on after the last one in
+STATE-FILE when it is started again. Ends at the command `stop`, or when the server answers 204.";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (url, state_file) = match (arguments.next(), arguments.next(), arguments.next()) {
+        (Some(option), None, None) if option == "--help" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         (Some(url), state_file, None) if !url.starts_with('-') => (url, state_file),
         _ => {
             eprintln!("{USAGE}");
@@ -33,7 +42,7 @@ fn main() -> ExitCode {
     match run(&url, state_file.map(PathBuf::from), &commands()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("agent: {}", chain(&*error));
+            eprintln!("agent: {}", printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -67,7 +76,8 @@ pub fn run(
         .with_retried_statuses(TRANSIENT_STATUSES)
         .on_state(|state| match state {
             State::Waiting { why, delay, .. } => {
-                eprintln!("agent: {}; next attempt in {delay:.1?}", chain(why));
+                let why = printable(&format!("{why:#}"));
+                eprintln!("agent: {why}; next attempt in {delay:.1?}");
             }
             // `main` tells why.
             State::Closed(Ending::Failed(_)) => {}
@@ -95,7 +105,7 @@ pub fn run(
     let closer = source.closer();
     commands.on("stop", move |_, _| closer.close());
 
-    commands.on_error(|error| eprintln!("agent: {}", chain(error)));
+    commands.on_error(|error| eprintln!("agent: {error:#}"));
     source.run(commands)?;
     match failures.try_recv() {
         Ok(message) => Err(message.into()),
@@ -139,18 +149,19 @@ fn save(path: &Path, last_event_id: &str) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-/// The error and what caused it.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+/// The text without the control characters that a stranger could steer the terminal with.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c.is_control() && c != '\t' {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
     }
-    text
+    shown
 }
 
 /// Says it to whoever may still be reading our output.
 fn log(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    let _ = writeln!(io::stdout(), "{}", printable(line));
 }

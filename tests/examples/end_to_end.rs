@@ -1,4 +1,4 @@
-//! The examples over real HTTP: `server` on `tiny_http` and `std_tcp`, read by ureq, `tail`, `agent`
+//! The examples over real HTTP: `server` on `tiny_http` and `std_tcp`, read by ureq, `sse-tail`, `agent`
 //! and bare sockets.
 
 use crate::{agent, server, std_tcp, tail, util};
@@ -166,7 +166,7 @@ fn stream(body: &str) -> Vec<u8> {
     answer("200 OK\r\nContent-Type: text/event-stream", body)
 }
 
-/// What `tail` prints, or its exit code and message.
+/// What `sse-tail` prints, or its exit code and message.
 fn run_tail(arguments: &[&str]) -> Result<String, (u8, String)> {
     watch_tail(arguments).0
 }
@@ -650,12 +650,12 @@ fn tail_says_why_it_does_not_follow_any_longer() {
         for (response, message) in rows {
             let url = once(response);
             let (result, states) = watch_tail(&["--follow", &url]);
-            assert_eq!(result, Err((1, format!("tail: {url}: {message}"))));
+            assert_eq!(result, Err((1, format!("sse-tail: {url}: {message}"))));
             assert_eq!(states, ["connecting (attempt 1)"]);
         }
         for url in ["nonsense", "http://", "127.0.0.1:1/", "http://a b/"] {
             let (code, message) = run_tail(&["--follow", url]).unwrap_err();
-            let start = format!("tail: {url}: cannot connect: ");
+            let start = format!("sse-tail: {url}: cannot connect: ");
             assert!(code == 1 && message.starts_with(&start), "{message}");
         }
     });
@@ -665,21 +665,21 @@ fn tail_says_why_it_does_not_follow_any_longer() {
 fn tail_says_why_there_is_no_stream() {
     let rows = [
         (
-            answer("404 Not Found\r\nContent-Length: 0", ""),
-            "the server answered 404 Not Found",
-        ),
-        (
-            answer("204 No Content", ""),
-            "the server answered 204 No Content",
+            answer("401 Unauthorized\r\nContent-Length: 9", "No key.\u{1b}\n"),
+            "the server answered with status 401: No key.\\u{1b}",
         ),
         (
             answer("200 OK\r\nContent-Type: text/html", ""),
-            "this is text/html, not text/event-stream",
+            "the response is of type \"text/html\", not text/event-stream",
         ),
         (answer("200 OK", ""), "the response has no content type"),
         (
-            stream("data: x\n"),
+            stream("data: a\n\ndata: b"),
             "the stream ended in the middle of an event",
+        ),
+        (
+            answer("302 Found", ""),
+            "cannot connect: protocol: missing a location header",
         ),
     ];
     within(DEADLINE, move || {
@@ -687,7 +687,7 @@ fn tail_says_why_there_is_no_stream() {
             let url = once(response);
             assert_eq!(
                 run_tail(&[&url]),
-                Err((1, format!("tail: {url}: {message}")))
+                Err((1, format!("sse-tail: {url}: {message}")))
             );
         }
         let (code, message) = run_tail(&["http://127.0.0.1:1/"]).unwrap_err();
@@ -697,19 +697,90 @@ fn tail_says_why_there_is_no_stream() {
 
 #[test]
 fn tail_explains_its_arguments() {
-    const USAGE: &str = "\
-usage: tail [--last-event-id ID] [--comments] URL
-       tail [--last-event-id ID] --follow [--retry-statuses] URL";
     for arguments in [
         &[][..],
         &["--nonsense", "http://x/"],
         &["http://x/", "http://y/"],
         &["http://x/", "--last-event-id"],
-        &["--follow", "--comments", "http://x/"],
+        &["-H", "no colon", "http://x/"],
+        &["--data"],
         &["--retry-statuses", "http://x/"],
     ] {
-        assert_eq!(run_tail(arguments), Err((2, USAGE.into())), "{arguments:?}");
+        let (code, usage) = run_tail(arguments).unwrap_err();
+        assert!(code == 2 && usage.starts_with("usage: sse-tail"), "{usage}");
     }
+    let help = run_tail(&["--help"]).unwrap();
+    for option in [
+        "--follow",
+        "--comments",
+        "-H",
+        "--data",
+        "-q",
+        "--last-event-id",
+    ] {
+        assert!(help.contains(option), "{option}: {help}");
+    }
+}
+
+/// Answers one request, and gives the bytes of that request.
+fn asked_for(arguments: &[&str]) -> (String, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let server = thread::spawn(move || -> io::Result<String> {
+        let (mut connection, _) = listener.accept()?;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") && !request.ends_with(b"}") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte)?;
+            request.push(byte[0]);
+        }
+        if request.starts_with(b"POST") && !request.ends_with(b"}") {
+            let mut body = [0; 8];
+            connection.read_exact(&mut body)?;
+            request.extend_from_slice(&body);
+        }
+        connection.write_all(&stream(": hi\n\ndata: x\n\n"))?;
+        Ok(String::from_utf8_lossy(&request).into_owned())
+    });
+    let printed = run_tail(&[arguments, &[&url]].concat()).unwrap();
+    let request = server.join().unwrap().unwrap();
+    (printed, request.to_ascii_lowercase())
+}
+
+#[test]
+fn tail_sends_headers_and_a_body() {
+    within(DEADLINE, || {
+        let (printed, request) = asked_for(&["-H", "X-Key: a:b", "--comments"]);
+        assert_eq!(printed, ": hi\n\ndata: x\n\n");
+        assert!(request.starts_with("get / http/1.1\r\n"), "{request}");
+        assert!(request.contains("\r\nx-key: a:b\r\n"), "{request}");
+        assert!(
+            request.contains("\r\naccept-encoding: identity\r\n"),
+            "{request}"
+        );
+        let (_, request) = asked_for(&["--data", r#"{"a": 1}"#]);
+        assert!(request.starts_with("post / http/1.1\r\n"), "{request}");
+        assert!(
+            request.contains("\r\ncontent-type: application/json\r\n"),
+            "{request}"
+        );
+        assert!(request.ends_with("\r\n\r\n{\"a\": 1}"), "{request}");
+    });
+}
+
+#[test]
+fn tail_is_quiet_on_demand() {
+    within(DEADLINE, || {
+        let (result, states) = watch_tail(&["-q", &once(stream("data: x\n\n"))]);
+        assert_eq!((result.unwrap(), states), ("data: x\n\n".into(), vec![]));
+        let (_, states) = watch_tail(&[&once(stream("data: x\n\n"))]);
+        let told = [
+            "connecting (attempt 1)",
+            "open",
+            "closed: the stream is complete",
+        ];
+        assert_eq!(states, told);
+    });
 }
 
 /// A file that is not there yet, and will not be when this is dropped.

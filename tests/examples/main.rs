@@ -27,7 +27,7 @@ pub mod server;
 pub mod std_tcp;
 #[doc(hidden)]
 #[expect(dead_code, reason = "`main` is for who runs it")]
-#[path = "../../examples/tail.rs"]
+#[path = "../../examples/sse-tail.rs"]
 pub mod tail;
 
 mod end_to_end;
