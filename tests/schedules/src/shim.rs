@@ -147,6 +147,7 @@ pub mod sync {
 
 pub mod thread {
     pub use shuttle::thread::{Builder, JoinHandle, Thread, current, park, spawn, yield_now};
+    pub use std::thread::available_parallelism;
 }
 
 pub mod time {
