@@ -8,30 +8,34 @@ pub(crate) const KEEP: usize = 128 << 10;
 /// Appends without growing past `limit` by doubling; true when the buffer has grown past what is
 /// kept for good.
 #[inline]
-pub(crate) fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) -> bool {
-    let needed = buffer.len() + bytes.len();
+pub(crate) fn append(buffer: &mut String, text: &str, limit: usize) -> bool {
+    let needed = buffer.len() + text.len();
     if needed > buffer.capacity() {
         grow(buffer, needed, limit);
     }
-    buffer.extend_from_slice(bytes);
-    count::copied(bytes.len());
+    buffer.push_str(text);
+    count::copied(text.len());
     needed > KEEP
 }
 
 #[cold]
-fn grow(buffer: &mut Vec<u8>, needed: usize, limit: usize) {
+fn grow(buffer: &mut String, needed: usize, limit: usize) {
     let target = (2 * buffer.capacity()).max(64).min(limit).max(needed);
     buffer.reserve_exact(target - buffer.len());
 }
 
-/// Whether a buffer is larger than what is kept for good and little of it was used.
-pub(crate) fn is_sparse(length: usize, capacity: usize) -> bool {
-    capacity > KEEP && length < capacity / 4
+/// Replaces what the buffer holds; true when it has grown past what is kept for good.
+#[inline]
+pub(crate) fn replace(buffer: &mut String, text: &str) -> bool {
+    buffer.clear();
+    buffer.push_str(text);
+    count::copied(text.len());
+    text.len() > KEEP
 }
 
-/// Gives a sparse buffer back, down to what is kept for good.
-pub(crate) fn shrink(buffer: &mut Vec<u8>) {
-    if is_sparse(buffer.len(), buffer.capacity()) {
+/// Gives a buffer back, down to what is kept for good, if little of it is used.
+pub(crate) fn shrink(buffer: &mut String) {
+    if buffer.capacity() > KEEP && buffer.len() < buffer.capacity() / 4 {
         buffer.shrink_to(KEEP);
     }
 }

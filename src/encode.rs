@@ -17,15 +17,15 @@ const KNOWN: [&str; 4] = ["event", "id", "retry", "data"];
 
 /// A field of an [`Event`] that cannot be sent: which one, and what is wrong with it.
 ///
-/// Converts into an [`io::Error`] of kind [`InvalidInput`](io::ErrorKind::InvalidInput), whose
-/// `get_ref` gives this value back.
+/// Converts into an [`io::Error`] of kind [`InvalidInput`](io::ErrorKind::InvalidInput), in which
+/// [`of`](InvalidField::of) finds it.
 ///
 /// ```
 /// use sse_io::{Event, InvalidField, Writer};
 ///
 /// let mut writer = Writer::new(Vec::new());
 /// let error = writer.write_event(&Event::new("x").with_id("1\r2")).unwrap_err();
-/// let invalid = error.get_ref().and_then(|e| e.downcast_ref::<InvalidField>()).unwrap();
+/// let invalid = InvalidField::of(&error).unwrap();
 /// assert_eq!((invalid.field(), invalid.byte(), invalid.position()), ("id", Some(b'\r'), Some(1)));
 /// assert!(writer.get_ref().is_empty());
 /// ```
@@ -50,6 +50,11 @@ enum Problem {
 }
 
 impl InvalidField {
+    /// The `InvalidField` inside an error, if there is one.
+    pub fn of(error: &io::Error) -> Option<&InvalidField> {
+        error.get_ref()?.downcast_ref()
+    }
+
     /// Which field it is: "event name", "id", "retry", "extension name" or "extension value".
     pub fn field(&self) -> &'static str {
         self.field

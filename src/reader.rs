@@ -1,17 +1,17 @@
 //! The reader: drives the parser from a `BufRead` and lends events out of its buffer.
 
 use std::io::{self, BufRead};
+use std::mem;
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::parser::{EventTooLarge, Item, Parser, Plain, Step};
+use crate::parser::{EventTooLarge, Item, Parser, Step};
 
 /// Reads the events of a stream from any [`BufRead`].
 ///
-/// [`read_event`](Reader::read_event) lends: an event is borrowed from the inner buffer, if it has one
-/// data line that lies there as a whole, or from buffers that are reused. Nothing is allocated per
-/// event once those have grown (extensions and malformed UTF-8 excepted). The iterators give out
-/// owned events.
+/// [`read_event`](Reader::read_event) lends: an event is borrowed from buffers that are reused.
+/// Nothing is allocated per event once those have grown, except for extensions. The iterators give
+/// out owned events.
 ///
 /// It blocks as long as the inner reader does and never waits for a byte that it does not need: an
 /// event is out at the very CR or LF that ends it.
@@ -38,12 +38,11 @@ use crate::parser::{EventTooLarge, Item, Parser, Plain, Step};
 pub struct Reader<R> {
     inner: R,
     parser: Parser,
-    /// The bytes of the last event, still in the inner buffer because it is lent from there.
-    lent: usize,
-    /// An event or comment that could not be given out: the inner reader failed in between.
-    pending: Option<Step>,
+    /// How many bytes of the inner buffer the parser has taken and is not done with.
+    taken: usize,
     trailing: bool,
-    ended: bool,
+    /// The inner reader is at its end, and this much is still to come of what stands for it.
+    end: Option<&'static [u8]>,
     truncated: bool,
 }
 
@@ -53,10 +52,9 @@ impl<R: BufRead> Reader<R> {
         Reader {
             inner,
             parser: Parser::new(),
-            lent: 0,
-            pending: None,
+            taken: 0,
             trailing: false,
-            ended: false,
+            end: None,
             truncated: false,
         }
     }
@@ -110,28 +108,15 @@ impl<R: BufRead> Reader<R> {
     /// let mut reader = Reader::new(&b"data: far too long\n\ndata: ok\n\n"[..]).with_max_event_size(8);
     /// let error = reader.read_event().unwrap_err();
     /// assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    /// assert!(error.get_ref().unwrap().is::<EventTooLarge>());
+    /// assert_eq!(EventTooLarge::of(&error).map(EventTooLarge::limit), Some(8));
     /// assert_eq!(reader.read_event()?.unwrap().data, "ok");
     /// assert_eq!(reader.read_event()?, None);
     /// # Ok::<(), io::Error>(())
     /// ```
     #[inline(always)]
     pub fn read_event(&mut self) -> io::Result<Option<Event<'_>>> {
-        if let Some(plain) = self.next_found(false) {
-            return Ok(Some(self.parser.plain_event(plain)));
-        }
         let step = self.step(false)?;
-        if step != Step::Event {
-            return Ok(None);
-        }
-        let length = self.lent_length(step);
-        match lent_bytes(&mut self.inner, length) {
-            Ok(bytes) => Ok(Some(self.parser.current(bytes))),
-            Err(error) => {
-                self.pending = Some(step);
-                Err(error)
-            }
-        }
+        Ok((step == Step::Event).then(|| self.parser.event()))
     }
 
     /// Reads the next event or comment; `None` is the end of the stream.
@@ -152,20 +137,10 @@ impl<R: BufRead> Reader<R> {
     /// assert_eq!(reader.read_item()?, None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn read_item(&mut self) -> io::Result<Option<Item<'_>>> {
         let step = self.step(true)?;
-        let length = self.lent_length(step);
-        match lent_bytes(&mut self.inner, length) {
-            Ok(bytes) => Ok(match step {
-                Step::Event => Some(self.parser.current_item(bytes)),
-                Step::Comment => Some(Item::Comment(self.parser.current_comment(bytes))),
-                Step::NeedMore | Step::TooLarge => None,
-            }),
-            Err(error) => {
-                self.pending = Some(step);
-                Err(error)
-            }
-        }
+        Ok(self.lend_item(step))
     }
 
     /// An iterator over the events left, each an owned copy. It ends at the end of the stream and
@@ -212,7 +187,7 @@ impl<R: BufRead> Reader<R> {
         self.truncated
     }
 
-    /// The inner reader. The bytes of the last event may still be in its buffer.
+    /// The inner reader. The bytes of the last events may still be in its buffer, and some after them.
     pub fn get_ref(&self) -> &R {
         &self.inner
     }
@@ -221,8 +196,6 @@ impl<R: BufRead> Reader<R> {
     /// stream.
     pub fn get_mut(&mut self) -> &mut R {
         self.settle();
-        self.pending = None;
-        self.parser.forget_input();
         &mut self.inner
     }
 
@@ -233,114 +206,85 @@ impl<R: BufRead> Reader<R> {
         self.inner
     }
 
-    /// The event that [`step`](Reader::step) has come to and the last event ID, as often as it
-    /// is asked for.
-    pub(crate) fn lend(&mut self) -> io::Result<(Event<'_>, &str)> {
-        let length = self.lent_length(Step::Event);
-        let bytes = lent_bytes(&mut self.inner, length)?;
-        Ok((self.parser.current(bytes), self.parser.last_event_id()))
-    }
-
-    /// Whether this is the data of the event that [`step`](Reader::step) has come to.
-    pub(crate) fn data_is(&mut self, data: &str) -> bool {
-        self.lend().is_ok_and(|(event, _)| event.data == data)
+    /// The event that [`step`](Reader::step) has come to.
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Event<'_> {
+        self.parser.event()
     }
 
     /// What [`step`](Reader::step) has come to.
-    pub(crate) fn lend_item(&mut self, step: Step) -> io::Result<Option<Item<'_>>> {
-        let length = self.lent_length(step);
-        let bytes = lent_bytes(&mut self.inner, length)?;
-        Ok(match step {
-            Step::Event => Some(self.parser.current_item(bytes)),
-            Step::Comment => Some(Item::Comment(self.parser.current_comment(bytes))),
-            Step::NeedMore | Step::TooLarge => None,
-        })
-    }
-
-    /// Takes the next of the events that the parser found ahead, and its bytes out of the inner
-    /// buffer: it is not lent from there.
     #[inline(always)]
-    fn next_found(&mut self, comments: bool) -> Option<Plain> {
-        let plain = self.parser.next_found(comments)?;
-        self.inner.consume(self.parser.consumed());
-        Some(plain)
+    pub(crate) fn lend_item(&self, step: Step) -> Option<Item<'_>> {
+        self.parser.item(step)
     }
 
-    /// Takes the last event's bytes out of the inner buffer.
-    #[inline]
-    fn settle(&mut self) {
-        self.inner.consume(std::mem::take(&mut self.lent));
-    }
-
-    /// How many bytes of the inner buffer it takes to give out what the last step came to.
-    #[inline]
-    fn lent_length(&self, step: Step) -> usize {
-        if self.parser.needs_input(step) {
-            self.lent
-        } else {
-            0
-        }
+    /// Whether this is the data of the event that [`step`](Reader::step) has come to.
+    #[inline(always)]
+    pub(crate) fn data_is(&self, data: &str) -> bool {
+        self.parser.data_is(data)
     }
 
     /// Reads on to the next event or comment; `NeedMore` stands for the end of the stream.
+    #[inline(always)]
     pub(crate) fn step(&mut self, comments: bool) -> io::Result<Step> {
-        if self.next_found(comments).is_some() {
-            return Ok(Step::Event);
+        match self.parser.resume(comments) {
+            Step::NeedMore => self.read_on(comments),
+            Step::TooLarge => Err(self.parser.too_large().into()),
+            step => Ok(step),
         }
-        let pending = self.pending.take();
-        if let Some(step) = pending.filter(|step| comments || *step == Step::Event) {
-            return Ok(step);
-        }
-        self.settle();
-        while !self.ended {
-            let input = match self.inner.fill_buf() {
-                Ok(input) => input,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+    }
+
+    /// Fills, parses, consumes, until there is something to give out.
+    #[inline(never)]
+    fn read_on(&mut self, comments: bool) -> io::Result<Step> {
+        loop {
+            self.inner.consume(mem::take(&mut self.taken));
+            let step = match &mut self.end {
+                Some([]) => return Ok(Step::NeedMore),
+                // A comment that the end cuts off is none.
+                Some(end) => self.parser.feed(end, false),
+                None => match self.inner.fill_buf() {
+                    Ok([]) => {
+                        self.end();
+                        continue;
+                    }
+                    Ok(mut input) => {
+                        let length = input.len();
+                        let step = self.parser.feed(&mut input, comments);
+                        self.taken = length - input.len();
+                        step
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                },
             };
-            let step = if input.is_empty() {
-                match self.end() {
-                    Step::NeedMore => break,
-                    step => step,
-                }
-            } else {
-                let step = self.parser.advance(input, comments);
-                self.lent = self.parser.consumed();
-                step
-            };
-            if step == Step::Event || step == Step::Comment {
-                return Ok(step);
-            }
-            self.settle();
-            if step == Step::TooLarge {
-                return Err(self.parser.too_large().into());
+            match step {
+                Step::NeedMore => {}
+                Step::TooLarge => return Err(self.parser.too_large().into()),
+                step => return Ok(step),
             }
         }
-        Ok(Step::NeedMore)
     }
 
     #[cold]
-    fn end(&mut self) -> Step {
-        self.ended = true;
+    fn end(&mut self) {
         if self.trailing {
-            return self.parser.end_of_input();
+            self.end = Some(Parser::END);
+        } else {
+            self.end = Some(&[]);
+            self.truncated = self.parser.is_unfinished();
+            self.parser.reset();
         }
-        self.truncated = self.parser.is_unfinished();
-        self.parser.reset();
-        Step::NeedMore
     }
-}
 
-/// The bytes that an event or comment is lent from: a `BufRead` owes them until they are consumed.
-#[inline]
-fn lent_bytes<R: BufRead>(inner: &mut R, length: usize) -> io::Result<&[u8]> {
-    if length == 0 {
-        return Ok(&[]);
+    /// Takes the bytes up to the end of the last event out of the inner buffer, and leaves the others
+    /// there.
+    fn settle(&mut self) {
+        if self.taken > 0 {
+            let passed = mem::take(&mut self.taken) - self.parser.rewind();
+            self.inner.consume(passed);
+        }
     }
-    let bytes = inner.fill_buf()?;
-    bytes
-        .get(..length)
-        .ok_or_else(|| io::Error::other("the inner reader took bytes back"))
 }
 
 impl<R: BufRead> IntoIterator for Reader<R> {
@@ -420,16 +364,9 @@ fn next_owned<R: BufRead>(
         .map(|event| event.map(Event::into_owned))
         .transpose();
     if let Some(Err(error)) = &next {
-        *failed = !is_too_large(error);
+        *failed = EventTooLarge::of(error).is_none();
     }
     next
-}
-
-/// Whether this is the one error that a stream goes on behind.
-pub(crate) fn is_too_large(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<EventTooLarge>())
 }
 
 impl<R: BufRead> std::iter::FusedIterator for Events<'_, R> {}

@@ -1,5 +1,4 @@
-//! Finds CR and LF, fast: the next one, all of them, whether there is any, and the first line that
-//! neither is blank nor begins with a colon.
+//! Finds CR and LF, fast: the next one, all of them, and whether there is any.
 //!
 //! The bytes are looked at in blocks of 64. A block without a break costs one vectorised test; a
 //! block with breaks is turned into a bit mask once, and the mask is kept as a cursor, so that the
@@ -11,7 +10,11 @@
 pub(crate) const CR: u8 = b'\r';
 pub(crate) const LF: u8 = b'\n';
 
-const BLOCK: usize = 64;
+/// As many bytes as a word of marks has bits.
+pub(crate) const BLOCK: usize = 64;
+
+/// A one in each byte of a word.
+const EACH: u64 = u64::MAX / 0xff;
 
 /// A cursor over the line breaks of one buffer, front to back.
 ///
@@ -39,42 +42,15 @@ impl Breaks {
     /// The offset of the next CR or LF; None when the rest of `bytes` holds none.
     #[inline(always)]
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Option<usize> {
-        let at = self.peek(bytes)?;
-        self.hits &= self.hits.wrapping_sub(1);
-        Some(at)
-    }
-
-    /// A cursor that starts there in a buffer of which all breaks are known, by [`find_all`].
-    #[inline]
-    pub(crate) fn known(breaks: &[u64], bytes: &[u8], at: usize) -> Self {
-        let (number, first) = (at / BLOCK, at % BLOCK);
-        Breaks {
-            hits: breaks.get(number).unwrap_or(&0) & (u64::MAX << first),
-            base: bytes.len() - BLOCK * number,
-        }
-    }
-
-    /// Like [`next`](Breaks::next), where all breaks are known.
-    #[inline(always)]
-    pub(crate) fn next_known(&mut self, breaks: &[u64], bytes: &[u8]) -> Option<usize> {
-        while self.hits == 0 {
-            let number = (bytes.len() - self.base) / BLOCK + 1;
-            self.hits = *breaks.get(number)?;
-            self.base -= BLOCK;
-        }
-        self.next(bytes)
-    }
-
-    /// The offset of the next break, without moving past it.
-    #[inline(always)]
-    pub(crate) fn peek(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.hits == 0 {
             (self.hits, self.base) = search(bytes, self.base.saturating_sub(BLOCK));
             if self.hits == 0 {
                 return None;
             }
         }
-        Some(bytes.len() + self.hits.trailing_zeros() as usize - self.base)
+        let at = bytes.len() + self.hits.trailing_zeros() as usize - self.base;
+        self.hits &= self.hits - 1;
+        Some(at)
     }
 }
 
@@ -85,7 +61,7 @@ fn search(bytes: &[u8], ahead: usize) -> (u64, usize) {
     count::scanned(rest.len());
     while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
         if may_break(block) {
-            let hits = mask(block, is_break);
+            let hits = mask(block);
             if hits != 0 {
                 count::not_scanned(after.len());
                 return (hits, rest.len());
@@ -93,40 +69,100 @@ fn search(bytes: &[u8], ahead: usize) -> (u64, usize) {
         }
         rest = after;
     }
-    search_tail(bytes, rest)
+    (rest_hits(bytes, rest), rest.len())
 }
 
-/// The breaks in the last, partial block, and the distance from the end for bit 0.
-fn search_tail(bytes: &[u8], rest: &[u8]) -> (u64, usize) {
-    if let (Some(block), false) = (bytes.last_chunk::<BLOCK>(), rest.is_empty()) {
-        // The last whole block overlaps what was searched already: those bits go.
-        return (
-            mask(block, is_break) & (u64::MAX << (BLOCK - rest.len())),
-            BLOCK,
-        );
+/// All line breaks of a text: a bit for each byte, 64 to a word.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    words: Vec<u64>,
+    /// How many words the text takes. More are kept, so that the room for them is filled once.
+    len: usize,
+    /// Most blocks of the last text that was long enough to tell held a break.
+    dense: bool,
+}
+
+impl Marks {
+    /// So many blocks tell whether breaks are dense.
+    const TELLING: usize = 16;
+
+    /// Marks the breaks of a text.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, text: &[u8]) {
+        count::scanned(text.len());
+        self.len = text.len().div_ceil(BLOCK);
+        if self.len > self.words.len() {
+            self.words.resize(self.len, 0);
+        }
+        let words = &mut self.words[..self.len];
+        let blocks = text.chunks_exact(BLOCK);
+        let rest = blocks.remainder();
+        for (word, block) in words.iter_mut().zip(blocks) {
+            let block = block.first_chunk().expect("the chunks are exact");
+            // Where breaks are dense, a block is not tested first.
+            *word = if self.dense || may_break(block) {
+                mask(block)
+            } else {
+                0
+            };
+        }
+        if let ([.., last], false) = (&mut *words, rest.is_empty()) {
+            *last = rest_hits(text, rest);
+        }
+        if self.len >= Marks::TELLING {
+            let hits = words.iter().filter(|&&word| word != 0).count();
+            self.dense = 3 * hits > self.len;
+        }
     }
-    let hits = if rest.len() < 16 {
-        rest.iter()
-            .rev()
-            .fold(0, |hits, &b| hits << 1 | u64::from(is_break(b)))
-    } else {
-        mask(&padded(rest), is_break)
+
+    /// The marks of the 64 bytes with that number.
+    #[inline(always)]
+    pub(crate) fn word(&self, number: usize) -> Option<u64> {
+        self.words[..self.len].get(number).copied()
+    }
+}
+
+/// The breaks among the last bytes of a text, which are fewer than a block.
+#[inline(always)]
+fn rest_hits(text: &[u8], rest: &[u8]) -> u64 {
+    match text.last_chunk() {
+        _ if rest.is_empty() => 0,
+        // The last whole block overlaps what comes before: those bits go.
+        Some(block) => mask(block) >> (BLOCK - rest.len()),
+        None => short_hits(rest),
+    }
+}
+
+/// The breaks of fewer bytes than a block, eight at a time.
+#[inline(always)]
+pub(crate) fn short_hits(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(8);
+    let rest = words.remainder().len();
+    let last = match (rest, bytes.last_chunk()) {
+        (0, _) => 0,
+        (_, Some(last)) => word_hits(last) >> (8 - rest),
+        (_, None) => {
+            let mut padded = [0; 8];
+            padded[..rest].copy_from_slice(bytes);
+            word_hits(&padded)
+        }
     };
-    (hits, rest.len())
+    words.rev().fold(last, |hits, word| {
+        hits << 8 | word_hits(word.first_chunk().expect("the chunks are exact"))
+    })
 }
 
-/// All breaks of a text: a bit for each byte, 64 to a number.
-///
-/// Where lines are short, this is cheaper than to search for one break after the other.
-pub(crate) fn find_all(text: &[u8], breaks: &mut Vec<u64>) {
-    let mut rest = text;
-    breaks.reserve_exact(text.len() / BLOCK + 1);
-    while let Some((block, after)) = rest.split_first_chunk() {
-        breaks.push(mask(block, is_break));
-        rest = after;
-    }
-    breaks.push(mask(&padded(rest), is_break));
-    count::scanned(text.len());
+/// The breaks of eight bytes.
+#[inline(always)]
+fn word_hits(word: &[u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(*word);
+    // The highest bit of each byte: whether the byte is another one.
+    let differs = |byte: u8| {
+        let bits = word ^ (EACH * u64::from(byte));
+        ((bits & (EACH * 0x7f)) + EACH * 0x7f) | bits
+    };
+    let hits = !(differs(LF) & differs(CR)) >> 7 & EACH;
+    hits.wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// The offset of the first CR or LF.
@@ -168,7 +204,6 @@ pub(crate) fn may_hold_break(text: &[u8]) -> bool {
 /// taken away, without having had the highest bit itself.
 #[inline(always)]
 fn any_low(word: &[u8; 8]) -> bool {
-    const EACH: u64 = u64::MAX / 0xff;
     let word = u64::from_le_bytes(*word);
     word.wrapping_sub(EACH * (CR as u64 + 1)) & !word & (EACH * 0x80) != 0
 }
@@ -199,56 +234,14 @@ fn least_of(block: &[u8; BLOCK], mut least: [u8; 16]) -> [u8; 16] {
     least
 }
 
-/// How many bytes at the front are whole lines that are blank or begin with a colon: between two
-/// blocks, these mean nothing.
-///
-/// Where a block of 64 bytes holds nothing else, its lines are not looked at one by one.
-pub(crate) fn idle(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    let mut passed = 0;
-    let mut after_break = 1;
-    while !rest.is_empty() {
-        let last;
-        let (block, after) = match rest.split_first_chunk() {
-            Some(parts) => parts,
-            None => {
-                last = padded(rest);
-                (&last, &[][..])
-            }
-        };
-        let breaks = mask(block, is_break);
-        let starts = breaks << 1 | after_break;
-        // A byte of padding is at most the start of a line that is not there.
-        let busy = starts & !mask(block, |byte| is_break(byte) | (byte == b':'));
-        let at = bytes.len() - rest.len();
-        count::scanned(rest.len() - after.len());
-        if busy != 0 {
-            return at + busy.trailing_zeros() as usize;
-        }
-        if breaks != 0 {
-            passed = at + BLOCK - breaks.leading_zeros() as usize;
-        }
-        after_break = breaks >> (BLOCK - 1);
-        rest = after;
-    }
-    passed
-}
-
-/// Fewer bytes than a block, with NUL after them.
-fn padded(rest: &[u8]) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    block
-}
-
-/// One bit per byte of the block, bit 0 for the first, set where the byte is one of those.
+/// One bit per byte of the block, bit 0 for the first, set where the byte is a break.
 #[inline(always)]
-fn mask(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u64 {
+fn mask(block: &[u8; BLOCK]) -> u64 {
     // The block as eight rows of eight: byte `c` of the matrix gets a bit for each row, set where
     // the byte in column `c` of that row is one of those. The rows are taken in pairs.
     let mut pairs = [0u8; 16];
     for (i, pair) in pairs.iter_mut().enumerate() {
-        let flag = |at: usize| u8::from(is(block[at]));
+        let flag = |at: usize| u8::from(is_break(block[at]));
         *pair = flag(i) | flag(i + 16) << 2 | flag(i + 32) << 4 | flag(i + 48) << 6;
     }
     let pairs = u128::from_le_bytes(pairs);
@@ -363,21 +356,23 @@ mod tests {
     }
 
     #[test]
-    fn known_breaks_are_found_from_any_offset() {
+    fn all_breaks_of_a_text_are_marked() {
         let mut seed = 3u32;
-        for length in (0..300).chain([4096]) {
-            let mut bytes = vec![0; length];
-            for byte in &mut bytes {
-                advance(&mut seed);
-                *byte = b"\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[(seed >> 27) as usize];
-            }
-            let mut known = Vec::new();
-            find_all(&bytes, &mut known);
-            for at in 0..=length {
-                let mut breaks = Breaks::known(&known, &bytes, at);
-                let found = std::iter::from_fn(|| breaks.next_known(&known, &bytes));
-                let expected = expected(&bytes).into_iter().filter(|&found| found >= at);
-                assert!(found.eq(expected), "from {at} of {length}");
+        let mut marks = Marks::default();
+        for letters in [&b"\r\nxx"[..], b"\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+            for length in (0..300).chain([4096, 5000, 3000]) {
+                let mut bytes = vec![0; length];
+                for byte in &mut bytes {
+                    advance(&mut seed);
+                    *byte = letters[(seed >> 27) as usize % letters.len()];
+                }
+                marks.set(&bytes);
+                let words = (0..).map_while(|number| marks.word(number));
+                let found = (0..).zip(words).flat_map(|(number, word)| {
+                    let bits = (0..BLOCK).filter(move |bit| word >> bit & 1 == 1);
+                    bits.map(move |bit| BLOCK * number + bit)
+                });
+                assert!(found.eq(expected(&bytes)), "{length} bytes");
             }
         }
     }
@@ -394,28 +389,6 @@ mod tests {
                 gone += step.min(at + 1);
             }
             assert_eq!(found, expected(&bytes), "step {step}");
-        }
-    }
-
-    #[test]
-    fn idle_lines_are_passed_up_to_the_first_other() {
-        let mut seed = 7u32;
-        let mut random = |below: usize| {
-            advance(&mut seed);
-            (seed >> 16) as usize % below
-        };
-        for _ in 0..20_000 {
-            let mut bytes = Vec::new();
-            for _ in 0..random(30) {
-                let line = [": ping", ":", "", "", ": a longer comment: with colons"][random(5)];
-                bytes.extend_from_slice(line.as_bytes());
-                bytes.extend_from_slice(["\n", "\r\n", "\r"][random(3)].as_bytes());
-            }
-            let whole = bytes.len();
-            let rest = ["", "data: x\n\n", ": torn", "x", "\0"][random(5)];
-            bytes.extend_from_slice(rest.as_bytes());
-            let told = String::from_utf8_lossy(&bytes);
-            assert_eq!(idle(&bytes), whole, "{told:?}");
         }
     }
 

@@ -16,8 +16,8 @@ use super::error::{Error, ErrorKind};
 use super::listeners::{Listeners, Notice};
 use super::settings::Settings;
 use crate::event::Event;
-use crate::parser::{Item, Step};
-use crate::reader::{Reader, is_too_large};
+use crate::parser::{EventTooLarge, Item, Step};
+use crate::reader::Reader;
 
 /// An event stream that comes back by itself when its connection is lost, and goes on where it was.
 ///
@@ -196,14 +196,9 @@ impl<C: Connect> EventSource<C> {
             Some(reader) if step == Step::Event => reader,
             _ => return Ok(None),
         };
-        match reader.lend() {
-            Ok((event, _)) => {
-                self.given = Given::of(&event);
-                Ok(Some(event))
-            }
-            // It was there a moment ago: the body breaks its contract.
-            Err(error) => Err(Error::from_io(ErrorKind::Disconnected, error)),
-        }
+        let event = reader.lend();
+        self.given = Given::of(&event);
+        Ok(Some(event))
     }
 
     /// The next event or comment; an event comes with the last event ID that holds at it. Otherwise
@@ -335,15 +330,11 @@ impl<C: Connect> EventSource<C> {
             Some(reader) if step != Step::NeedMore => reader,
             _ => return Ok(None),
         };
-        match reader.lend_item(step) {
-            Ok(item) => {
-                if let Some(Item::Event { event, .. }) = &item {
-                    self.given = Given::of(event);
-                }
-                Ok(item)
-            }
-            Err(error) => Err(Error::from_io(ErrorKind::Disconnected, error)),
+        let item = reader.lend_item(step);
+        if let Some(Item::Event { event, .. }) = &item {
+            self.given = Given::of(event);
         }
+        Ok(item)
     }
 
     /// Goes on until the reader has an event, or a comment where those are wanted; `NeedMore` when
@@ -371,7 +362,7 @@ impl<C: Connect> EventSource<C> {
                     self.lost(None)?;
                 }
                 Ok(step) => return Ok(step),
-                Err(error) if is_too_large(&error) => {
+                Err(error) if EventTooLarge::of(&error).is_some() => {
                     return Err(Error::from_io(ErrorKind::EventTooLarge, error));
                 }
                 Err(error) => self.lost(Some(error))?,

@@ -12,6 +12,7 @@ use crate::event::Event;
 #[non_exhaustive]
 pub enum Item<'a> {
     /// An event.
+    #[non_exhaustive]
     Event {
         /// The event itself.
         event: Event<'a>,
@@ -54,12 +55,44 @@ impl Item<'_> {
 /// An event (or a comment, where those are read) exceeds the limit of the parser or reader.
 ///
 /// A [`Reader`](crate::Reader) returns it inside an [`io::Error`] of kind
-/// [`InvalidData`](io::ErrorKind::InvalidData). It is not final: what is left of the event is
-/// skipped, and the next call gives the event after it.
+/// [`InvalidData`](io::ErrorKind::InvalidData), where [`of`](EventTooLarge::of) finds it. It is not
+/// final: what is left of the event is skipped, and the next call gives the event after it.
+///
+/// ```
+/// use sse_io::{EventTooLarge, Reader};
+///
+/// let mut reader = Reader::new(&b"data: far too long\n\ndata: ok\n\n"[..]).with_max_event_size(8);
+/// let mut seen = Vec::new();
+/// loop {
+///     match reader.read_event() {
+///         Ok(Some(event)) => seen.push(event.data.into_owned()),
+///         Ok(None) => break,
+///         Err(error) if EventTooLarge::of(&error).is_some() => seen.push(error.to_string()),
+///         Err(error) => return Err(error),
+///     }
+/// }
+/// assert_eq!(seen, ["event exceeds the limit of 8 bytes", "ok"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventTooLarge {
+    limit: usize,
+}
+
+impl EventTooLarge {
+    pub(super) fn new(limit: usize) -> Self {
+        EventTooLarge { limit }
+    }
+
     /// The limit that was exceeded, in bytes.
-    pub limit: usize,
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The `EventTooLarge` inside an error, if there is one.
+    pub fn of(error: &io::Error) -> Option<&EventTooLarge> {
+        error.get_ref()?.downcast_ref()
+    }
 }
 
 impl fmt::Display for EventTooLarge {

@@ -727,7 +727,7 @@ fn what_errors_say() {
     let error = source.with_max_event_size(4).next_event().unwrap_err();
     let limit = error.source().unwrap().downcast_ref::<EventTooLarge>();
     let limit = limit.unwrap();
-    assert_eq!(limit.limit, 4);
+    assert_eq!(limit.limit(), 4);
     let source = limit.to_string();
     let text = "an event was skipped";
     check(error, text, Some(&source), IoKind::InvalidData);

@@ -4,4 +4,5 @@
 #[path = "../util/mod.rs"]
 pub mod util;
 
+mod one_read;
 mod promptness;

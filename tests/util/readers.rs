@@ -358,7 +358,9 @@ pub fn parse_all(parser: &mut Parser, pieces: &[&[u8]], comments: bool) -> Trans
                     assert!(id.is_none_or(|id| id == parser.last_event_id()));
                     what
                 }
-                Err(EventTooLarge { limit }) => What::TooLarge { limit },
+                Err(error) => What::TooLarge {
+                    limit: error.limit(),
+                },
             };
             transcript.push(what, parser.last_event_id(), parser.retry());
         }
@@ -371,9 +373,9 @@ pub fn parse_all(parser: &mut Parser, pieces: &[&[u8]], comments: bool) -> Trans
 
 /// The limit of an `EventTooLarge`; None for any other error.
 pub fn too_large(error: &io::Error) -> Option<usize> {
-    let inner = error.get_ref()?.downcast_ref::<EventTooLarge>()?;
+    let inner = EventTooLarge::of(error)?;
     assert_eq!(error.kind(), ErrorKind::InvalidData);
-    Some(inner.limit)
+    Some(inner.limit())
 }
 
 /// What an item holds, and the last event ID that it tells.

@@ -1,0 +1,186 @@
+//! Lines: where they end in a text, and which field their beginning names.
+
+use crate::scan::{self, BLOCK, CR, LF, Marks};
+
+/// Where a walk over the lines of a text has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cursor {
+    /// The start of the next line.
+    pub(super) at: usize,
+    /// The breaks still to come among 64 bytes.
+    hits: u64,
+    /// Which byte of the text bit 0 of `hits` stands for.
+    base: usize,
+    /// How many words of the marks were taken.
+    words: usize,
+}
+
+impl Cursor {
+    /// At the start of a text of which everything from `base` on is marked.
+    #[inline(always)]
+    pub(super) fn new(base: usize) -> Self {
+        Cursor {
+            at: 0,
+            hits: 0,
+            // One block in front: the first word has yet to be taken.
+            base: base.wrapping_sub(BLOCK),
+            words: 0,
+        }
+    }
+
+    /// The next line break.
+    #[inline(always)]
+    pub(super) fn next_break(&mut self, marks: &Marks) -> Option<usize> {
+        while self.hits == 0 {
+            self.hits = marks.word(self.words)?;
+            self.words += 1;
+            self.base = self.base.wrapping_add(BLOCK);
+        }
+        let bit = self.hits.trailing_zeros() as usize;
+        self.hits &= self.hits - 1;
+        Some(self.base.wrapping_add(bit))
+    }
+
+    /// Passes over lines that are blank or comments.
+    #[inline(always)]
+    pub(super) fn pass_idle(&mut self, marks: &Marks, text: &[u8]) {
+        while text.get(self.at).is_some_and(|&first| is_idle(first)) {
+            let Some(end) = self.next_break(marks) else {
+                break;
+            };
+            self.at = end + 1;
+        }
+    }
+
+    /// Passes the LF of a CRLF, if the break at `end` is the CR of one.
+    #[inline(always)]
+    pub(super) fn pass_lf(&mut self, marks: &Marks, text: &[u8], end: usize) {
+        if text[end] == CR && text.get(end + 1) == Some(&LF) {
+            self.next_break(marks);
+            self.at = end + 2;
+        }
+    }
+}
+
+/// The first bytes of a line, NUL where the text ends before: enough to tell its field. A number, so
+/// that it stays in a register.
+#[derive(Clone, Copy)]
+pub(super) struct Head(u64);
+
+impl Head {
+    /// The head of the line at the start of this text.
+    #[inline(always)]
+    pub(super) fn of(text: &[u8]) -> Self {
+        Head(match text.first_chunk() {
+            Some(head) => u64::from_le_bytes(*head),
+            None => Head::short(text),
+        })
+    }
+
+    #[cold]
+    fn short(text: &[u8]) -> u64 {
+        let mut head = [0; 8];
+        head[..text.len()].copy_from_slice(text);
+        u64::from_le_bytes(head)
+    }
+
+    #[inline(always)]
+    fn starts_with<const N: usize>(self, name: &[u8; N]) -> bool {
+        let mut expected = [0; 8];
+        expected[..N].copy_from_slice(name);
+        self.0 << (64 - 8 * N) == u64::from_le_bytes(expected) << (64 - 8 * N)
+    }
+
+    #[inline(always)]
+    fn byte(self, at: usize) -> u8 {
+        self.0.to_le_bytes()[at]
+    }
+}
+
+/// The field that a line sets, and how much of the line comes before its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Data(usize),
+    Comment(usize),
+    Event(usize),
+    Id(usize),
+    Retry(usize),
+    /// The line has to be split at its colon.
+    Unknown,
+}
+
+impl Field {
+    /// The longest that comes before a value of a known field: `retry: `.
+    pub(super) const LONGEST: usize = 7;
+
+    /// The shortest beginning that is known to be of a data line, and where its value starts.
+    pub(super) const DATA: usize = "data: ".len();
+
+    /// The names are tried one after the other, which takes one comparison each: to find the colon
+    /// first would take longer.
+    #[inline(always)]
+    pub(super) fn of(head: Head) -> Self {
+        if let Some(skipped) = before_value(b"data", head) {
+            Field::Data(skipped)
+        } else if head.byte(0) == COMMENT {
+            Field::Comment(1 + usize::from(head.byte(1) == b' '))
+        } else if let Some(skipped) = before_value(b"event", head) {
+            Field::Event(skipped)
+        } else if let Some(skipped) = before_value(b"id", head) {
+            Field::Id(skipped)
+        } else if let Some(skipped) = before_value(b"retry", head) {
+            Field::Retry(skipped)
+        } else {
+            Field::Unknown
+        }
+    }
+}
+
+/// How much comes before the value, if the line has this very name: the name, a colon and one space.
+/// A line without a colon is a name with an empty value.
+#[inline(always)]
+fn before_value<const N: usize>(name: &[u8; N], head: Head) -> Option<usize> {
+    if !head.starts_with(name) {
+        return None;
+    }
+    match head.byte(N) {
+        b':' => Some(N + 1 + usize::from(head.byte(N + 1) == b' ')),
+        CR | LF => Some(N),
+        _ => None,
+    }
+}
+
+/// What a comment begins with.
+const COMMENT: u8 = b':';
+
+/// Whether a line that begins with this byte is blank or a comment: between two blocks, such a line
+/// means nothing.
+#[inline(always)]
+fn is_idle(first: u8) -> bool {
+    matches!(first, COMMENT | CR | LF)
+}
+
+/// Whether this is nothing but whole lines that are blank or comments. Only asked of what is short,
+/// as a heartbeat is; false is always right.
+#[inline(always)]
+pub(super) fn are_idle(lines: &[u8]) -> bool {
+    if lines.len() >= BLOCK || !lines.first().is_some_and(|&first| is_idle(first)) {
+        return false;
+    }
+    let breaks = scan::short_hits(lines);
+    let over = 1 << lines.len();
+    let mut starts = (breaks << 1 | 1) & (over - 1);
+    while starts != 0 {
+        if !is_idle(lines[starts.trailing_zeros() as usize]) {
+            return false;
+        }
+        starts &= starts - 1;
+    }
+    breaks >= over >> 1
+}
+
+/// Name and value of a line with an unknown field.
+pub(super) fn split(line: &str) -> (&str, &str) {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    (name, value.strip_prefix(' ').unwrap_or(value))
+}
