@@ -262,9 +262,10 @@ impl Shared {
             id,
             at,
         };
-        let mut let_go = Evicted::default();
+        let mut let_go = None;
         if state.retained.is_on() {
-            state.retained.keep(entry.clone(), &mut let_go);
+            let let_go = let_go.insert(Evicted::default());
+            state.retained.keep(entry.clone(), let_go);
         }
         let evicted = state.log.append(entry);
         state.roster.note(&evicted);
@@ -316,7 +317,11 @@ impl Shared {
 
 impl State {
     /// Takes those that an event with this sequence is for out of who waits; they go on there.
+    #[inline]
     fn wake(&mut self, audience: &Audience, sequence: u64) -> Call {
+        if self.roster.is_awake() {
+            return Call::NOTHING;
+        }
         self.roster.wake(audience, sequence, &mut self.wakes);
         self.wakes.begin()
     }

@@ -12,6 +12,9 @@ use crate::feed::Feed;
 use crate::history::History;
 use crate::store::{Page, Store, Tail};
 
+/// How many topics a client may name.
+const MAX_TOPICS: usize = 32;
+
 /// How many entries are read at a time.
 const COUNT: usize = 256;
 
@@ -72,6 +75,7 @@ impl Follower {
         let hub = Hub::builder()
             .with_max_events(self.log_len)
             .with_max_subscribers(self.feed.max_subscribers())
+            .with_max_topics(MAX_TOPICS)
             .with_history(History(self.store.clone()))
             .build();
         for entry in &page.entries {

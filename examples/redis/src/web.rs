@@ -100,6 +100,9 @@ impl Web {
         };
         let mut subscription = match subscribed {
             Ok(subscription) => subscription,
+            Err(error @ SubscribeError::TooManyTopics { .. }) => {
+                return say(request, 400, &error.to_string());
+            }
             // Full, or Redis is needed and down, or was and the hub is not filled yet.
             Err(error) => {
                 head.with_header("Retry-After", RETRY_AFTER)

@@ -224,6 +224,12 @@ impl Roster {
         }
     }
 
+    /// Whether nobody waits.
+    #[inline]
+    pub(super) fn is_awake(&self) -> bool {
+        self.waiting.is_empty() && self.waiting_for_topics.is_empty()
+    }
+
     /// Takes those that an event with this sequence is for out of who waits. They go on at that event.
     pub(super) fn wake(&mut self, audience: &Audience, sequence: u64, wakes: &mut Wakes) {
         if !self.waiting.is_empty() {

@@ -29,9 +29,17 @@ const MAX_WAVE: usize = 64;
 /// What the thread that held the lock is to do now that it holds it no more.
 #[must_use = "somebody waits to be woken"]
 pub(super) struct Call {
-    lanes: [Option<Arc<Lane>>; BATCH],
+    /// There are lanes to call.
+    lanes: bool,
     /// It begins to wake the threads, as nobody else is about it.
     begins: bool,
+}
+
+impl Call {
+    pub(super) const NOTHING: Call = Call {
+        lanes: false,
+        begins: false,
+    };
 }
 
 impl Wakes {
@@ -51,16 +59,13 @@ impl Wakes {
             self.wave = 1;
         }
         Call {
-            lanes: self.next_lanes(),
+            lanes: !self.lanes.is_empty(),
             begins,
         }
     }
 
     fn next_lanes(&mut self) -> [Option<Arc<Lane>>; BATCH] {
-        match self.lanes.is_empty() {
-            true => [const { None }; BATCH],
-            false => array::from_fn(|_| self.lanes.pop()),
-        }
+        array::from_fn(|_| self.lanes.pop())
     }
 
     fn next_threads(&mut self) -> [Option<Arc<Signal>>; BATCH] {
@@ -77,18 +82,24 @@ impl Wakes {
 
 impl Shared {
     /// Wakes those that an event was for. No lock is held here.
+    #[inline]
     pub(super) fn wake(&self, call: Call) {
-        let Call { mut lanes, begins } = call;
-        while lanes[0].is_some() {
-            let full = lanes[BATCH - 1].is_some();
-            lanes.into_iter().flatten().for_each(|lane| lane.call());
-            lanes = match full {
-                true => self.lock().wakes.next_lanes(),
-                false => break,
-            };
+        if call.lanes {
+            self.call_lanes();
         }
-        if begins {
+        if call.begins {
             self.wake_next();
+        }
+    }
+
+    fn call_lanes(&self) {
+        loop {
+            let next = self.lock().wakes.next_lanes();
+            let is_last = next[BATCH - 1].is_none();
+            next.into_iter().flatten().for_each(|lane| lane.call());
+            if is_last {
+                return;
+            }
         }
     }
 

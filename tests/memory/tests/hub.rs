@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::time::Duration;
 
 use sse_io::hub::{Ending, IdPolicy, LagPolicy, RecvError, Subscription};
-use sse_io::{Emitter, Event, Hub, ResponseHead};
+use sse_io::{Emitter, Event, Heartbeat, Hub, ResponseHead};
 use sse_io_memory::{Nowhere, allocations, calls, held, peak};
 
 const SUBSCRIPTIONS: usize = 10_000;
@@ -247,7 +247,7 @@ fn serve_warm(chunked: bool, topics: bool) -> (Option<usize>, Ending) {
         true => ResponseHead::new().start(Nowhere).unwrap(),
         false => Emitter::new(Nowhere),
     };
-    let ended = subscription.serve(&emitter, Duration::from_secs(15));
+    let ended = subscription.serve(&emitter, Heartbeat::every(Duration::from_secs(15)));
     (counts.try_recv().ok(), ended)
 }
 
