@@ -1,4 +1,4 @@
-//! cargo run --release --manifest-path tests/load/Cargo.toml -- [--server std|tiny_http]
+//! cargo run --release --manifest-path tests/load/Cargo.toml -- [--server std|tiny_http|fanout]
 //!     [--streams 5000] [--events 20] [--pace MILLISECONDS] [--heartbeat-threads]
 //!
 //! Opens many streams at once, checks that each gets every event, and prints what a stream costs and
@@ -24,7 +24,8 @@ method
   before the first client came. The kernel's own memory (sockets, a thread's kernel stack) is not in
   them. Each client wants the ids 1, 2, 3 … and the last chunk, or its stream is not whole.
   Latency is from before an event is encoded to when its client has read it, by the system's clock,
-  with all streams emitting at the pace given and out of step with each other.";
+  with all streams emitting at the pace given and out of step with each other; the fan-out's streams
+  get each event all at once.";
 
 /// Files that a process has open for other purposes.
 const SPARE_FILES: usize = 64;
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
     }
     if plan.streams == 0 {
         return Err("no streams".into());
+    }
+    if heartbeats && kind == Kind::Fanout {
+        return Err("a fan-out has no heartbeat threads".into());
     }
     match server {
         Some(server) => be_clients(server, plan),
@@ -104,6 +108,7 @@ fn be_server(kind: Kind, plan: Plan, heartbeats: bool) -> Result<()> {
         println!("open     {} in {took:.1?}", plan.streams);
         let usage = Usage::now()?;
         println!("a stream {}", usage.per_stream(before, plan.streams));
+        println!("threads  {} in all", usage.threads);
         if heartbeats {
             gate.open(Stage::Heartbeats);
             gate.wait_for_heartbeats(plan.streams);

@@ -1,7 +1,9 @@
-//! The servers under load: a bare `TcpListener` and `tiny_http`, both with a thread per stream.
+//! The servers under load: a bare `TcpListener` and `tiny_http`, both with a thread per stream, and a
+//! hub whose events a fan-out sends to all.
 //!
 //! Streams open at once and wait at a gate until all are there. Then each emits its events at an
-//! even pace, out of step with the others, as streams in the wild are.
+//! even pace, out of step with the others, as streams in the wild are; the hub publishes each event for
+//! all of them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sse_io::{Emitter, Event, HeartbeatThread, ResponseHead, http};
+use sse_io::hub::{Fanout, IdPolicy};
+use sse_io::{Emitter, Event, Heartbeat, HeartbeatThread, Hub, ResponseHead, http};
 use tiny_http::{HTTPVersion, Server};
 
 /// Long enough that none is sent while we measure: what counts is the thread.
@@ -23,6 +26,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Kind {
     Std,
     TinyHttp,
+    Fanout,
 }
 
 impl FromStr for Kind {
@@ -32,7 +36,8 @@ impl FromStr for Kind {
         match name {
             "std" => Ok(Kind::Std),
             "tiny_http" => Ok(Kind::TinyHttp),
-            _ => Err(format!("{name} is none of: std, tiny_http")),
+            "fanout" => Ok(Kind::Fanout),
+            _ => Err(format!("{name} is none of: std, tiny_http, fanout")),
         }
     }
 }
@@ -145,6 +150,13 @@ pub fn start(kind: Kind, plan: Plan) -> io::Result<(SocketAddr, Arc<Gate>)> {
             let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
             thread::spawn(move || serve_tiny_http(&server, &for_streams));
         }
+        Kind::Fanout => {
+            let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+            let fanout = Fanout::builder().with_threads(2).build()?;
+            let for_publisher = (hub.clone(), Arc::clone(&gate));
+            thread::spawn(move || serve_fanout(&listener, &hub, &fanout, &for_streams));
+            thread::spawn(move || for_publisher.1.publish(&for_publisher.0));
+        }
     }
     Ok((address, gate))
 }
@@ -161,16 +173,37 @@ fn serve_std(listener: &TcpListener, gate: &Arc<Gate>) {
     }
 }
 
-fn answer(connection: TcpStream, gate: &Gate) -> io::Result<()> {
+fn read_request(connection: &TcpStream) -> io::Result<()> {
     connection.set_read_timeout(Some(WRITE_TIMEOUT))?;
-    let request = BufReader::with_capacity(1024, (&connection).take(16 << 10));
+    let request = BufReader::with_capacity(1024, connection.take(16 << 10));
     for line in request.lines() {
         if line?.is_empty() {
             break;
         }
     }
+    Ok(())
+}
+
+fn answer(connection: TcpStream, gate: &Gate) -> io::Result<()> {
+    read_request(&connection)?;
     let head = ResponseHead::new().with_header("Connection", "close");
     gate.serve(&head.start(connection)?)
+}
+
+fn serve_fanout(listener: &TcpListener, hub: &Hub, fanout: &Fanout, gate: &Gate) {
+    for connection in listener.incoming() {
+        let answered = connection.and_then(|connection| {
+            // The clients of this program send their requests at once.
+            read_request(&connection)?;
+            let head = ResponseHead::new().with_header("Connection", "close");
+            let subscription = hub.subscribe().start()?;
+            let emitter = head.start(connection)?;
+            let handed_over = subscription.serve_in(fanout, emitter, Heartbeat::every(HEARTBEAT));
+            handed_over.map_err(|ending| io::Error::other(format!("{ending:?}")))
+        });
+        gate.count(|state| state.opened += 1);
+        gate.record(answered);
+    }
 }
 
 fn serve_tiny_http(server: &Server, gate: &Arc<Gate>) {
@@ -191,6 +224,18 @@ impl Gate {
         if let Err(error) = result {
             self.count(|state| state.failures.push(error.to_string()));
         }
+    }
+
+    /// Publishes the events of all streams, and their end.
+    fn publish(&self, hub: &Hub) {
+        self.wait_for_stage(|stage| stage == Stage::Emitting);
+        for id in 1..=self.plan.events {
+            let event = Event::new("").with_id(id.to_string());
+            let published = hub.publish_with(&event, |data| write!(data, "{}", nanoseconds()));
+            self.record(published.map(drop).map_err(Into::into));
+            thread::sleep(self.plan.pace);
+        }
+        hub.close();
     }
 
     /// One stream from its start to its end.
