@@ -19,6 +19,10 @@ pub mod chat;
 pub mod dashboard;
 #[doc(hidden)]
 #[expect(dead_code, reason = "`main` is for who runs it")]
+#[path = "../../examples/fanout.rs"]
+pub mod fanout;
+#[doc(hidden)]
+#[expect(dead_code, reason = "`main` is for who runs it")]
 #[path = "../../examples/server.rs"]
 pub mod server;
 #[doc(hidden)]
@@ -34,3 +38,4 @@ mod end_to_end;
 mod guarded;
 mod hub_pages;
 mod lifecycle;
+mod many_streams;
