@@ -31,7 +31,7 @@ use crate::emitter::{Emitter, Heartbeat, Socket};
 use crate::sync::{Lane, ignore_poison};
 
 /// How many threads there are for those that block.
-const SLOW_THREADS: usize = 4;
+const SLOW_THREADS: usize = 2;
 
 /// How many threads there are at most for the others, unless more are asked for.
 const DEFAULT_THREADS: usize = 4;
@@ -42,7 +42,7 @@ const DEFAULT_THREADS: usize = 4;
 /// One fan-out serves the subscriptions of any number of hubs. Cloning gives another handle to it.
 /// Its threads end when the last handle is dropped and the last connection has ended.
 ///
-/// **Threads.** As many as there are processors, four at most, share the connections, and four more are
+/// **Threads.** As many as there are processors, four at most, share the connections, and two more are
 /// there for those whose clients do not keep up. A client whose connection is full is waited for there,
 /// holds up nobody, and comes back when it has caught up; it ends as [`Gone`](Ending::Gone) when it takes
 /// nothing for 20 seconds, and as [`Lagged`](Ending::Lagged) when there are 1,024 such clients already.

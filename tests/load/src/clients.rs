@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 use sse_io::Parser;
 
-use crate::server::nanoseconds;
+use crate::server::{STALLED, nanoseconds};
 
 /// How long all streams together may be silent before something has hung.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -18,12 +18,23 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub struct Clients {
     poll: Poll,
     streams: Vec<Stream>,
+    /// Those that are never read.
+    _stalled: Vec<TcpStream>,
 }
 
 impl Clients {
-    /// Connects so many clients, one after the other, and reads until each has its response's head.
-    pub fn connect(server: SocketAddr, count: usize) -> io::Result<Clients> {
+    /// Connects so many clients, one after the other, and reads until each has its response's head. So
+    /// many more do not read.
+    pub fn connect(server: SocketAddr, count: usize, stalled: usize) -> io::Result<Clients> {
         let poll = Poll::new()?;
+        let stall = || {
+            let mut connection = TcpStream::connect(server)?;
+            let request = format!("GET /{STALLED} HTTP/1.1\r\nHost: load\r\n\r\n");
+            connection.write_all(request.as_bytes())?;
+            read_head(&mut connection)?;
+            Ok(connection)
+        };
+        let stalled: io::Result<Vec<_>> = (0..stalled).map(|_| stall()).collect();
         let mut streams = Vec::with_capacity(count);
         for token in 0..count {
             let mut connection = TcpStream::connect(server)?;
@@ -39,7 +50,11 @@ impl Clients {
             registry.register(&mut stream.connection, Token(token), Interest::READABLE)?;
             streams.push(stream);
         }
-        Ok(Clients { poll, streams })
+        Ok(Clients {
+            poll,
+            streams,
+            _stalled: stalled?,
+        })
     }
 
     /// Reads all streams to their ends, each of which is to have so many events.

@@ -1,5 +1,5 @@
 //! cargo run --release --manifest-path tests/load/Cargo.toml -- [--server std|tiny_http|fanout]
-//!     [--streams 5000] [--events 20] [--pace MILLISECONDS] [--heartbeat-threads]
+//!     [--streams 5000] [--events 20] [--pace MILLISECONDS] [--heartbeat-threads] [--stalled 0]
 //!
 //! Opens many streams at once, checks that each gets every event, and prints what a stream costs and
 //! how late events are. Linux only.
@@ -38,6 +38,7 @@ fn main() -> Result<()> {
         streams: 5000,
         events: 20,
         pace: Duration::from_secs(1),
+        stalled: 0,
     };
     let mut server: Option<SocketAddr> = None;
     while let Some(option) = arguments.next() {
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
             "--streams" => plan.streams = value()?.parse()?,
             "--events" => plan.events = value()?.parse()?,
             "--pace" => plan.pace = Duration::from_millis(value()?.parse()?),
+            "--stalled" => plan.stalled = value()?.parse()?,
             "--heartbeat-threads" => heartbeats = true,
             // How this program starts itself as the clients.
             "--clients-of" => server = Some(value()?.parse()?),
@@ -55,6 +57,9 @@ fn main() -> Result<()> {
     }
     if plan.streams == 0 {
         return Err("no streams".into());
+    }
+    if plan.stalled > 0 && kind != Kind::Fanout && server.is_none() {
+        return Err("clients that never read are the fan-out's".into());
     }
     if heartbeats && kind == Kind::Fanout {
         return Err("a fan-out has no heartbeat threads".into());
@@ -79,7 +84,7 @@ fn raise_file_limit(wanted: usize) -> Result<()> {
 fn be_server(kind: Kind, plan: Plan, heartbeats: bool) -> Result<()> {
     // tiny_http has its socket twice, for reading and for writing.
     let files = if kind == Kind::TinyHttp { 2 } else { 1 };
-    raise_file_limit(plan.streams * files + SPARE_FILES)?;
+    raise_file_limit((plan.streams + plan.stalled) * files + SPARE_FILES)?;
     println!(
         "{} streams by {kind:?}, {} events each, one every {:?}",
         plan.streams, plan.events, plan.pace
@@ -91,6 +96,7 @@ fn be_server(kind: Kind, plan: Plan, heartbeats: bool) -> Result<()> {
         .args(["--clients-of", &address.to_string()])
         .args(["--streams", &plan.streams.to_string()])
         .args(["--events", &plan.events.to_string()])
+        .args(["--stalled", &plan.stalled.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -103,7 +109,7 @@ fn be_server(kind: Kind, plan: Plan, heartbeats: bool) -> Result<()> {
     stdin.write_all(b"go\n")?;
     let all_open = lines.next().transpose()?.is_some();
     if all_open {
-        gate.wait_for_opened(plan.streams);
+        gate.wait_for_opened(plan.streams + plan.stalled);
         let took = started.elapsed();
         println!("open     {} in {took:.1?}", plan.streams);
         let usage = Usage::now()?;
@@ -132,9 +138,9 @@ fn be_server(kind: Kind, plan: Plan, heartbeats: bool) -> Result<()> {
 }
 
 fn be_clients(server: SocketAddr, plan: Plan) -> Result<()> {
-    raise_file_limit(plan.streams + SPARE_FILES)?;
+    raise_file_limit(plan.streams + plan.stalled + SPARE_FILES)?;
     io::stdin().read_line(&mut String::new())?;
-    let clients = Clients::connect(server, plan.streams)?;
+    let clients = Clients::connect(server, plan.streams, plan.stalled)?;
     println!("open");
     let report = clients.read_to_end(plan.events)?;
     println!("whole    {} of {}", report.whole, plan.streams);

@@ -19,6 +19,9 @@ use tiny_http::{HTTPVersion, Server};
 /// Long enough that none is sent while we measure: what counts is the thread.
 const HEARTBEAT: Duration = Duration::from_secs(600);
 
+/// What clients ask for that never read, and the topic that fills their connections.
+pub const STALLED: &str = "stalled";
+
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What serves the streams.
@@ -49,6 +52,8 @@ pub struct Plan {
     pub events: usize,
     /// The time between two events of a stream.
     pub pace: Duration,
+    /// How many clients there are beside those streams that never read.
+    pub stalled: usize,
 }
 
 /// How far the run has come. Each stage is reached by all streams before the next.
@@ -151,7 +156,10 @@ pub fn start(kind: Kind, plan: Plan) -> io::Result<(SocketAddr, Arc<Gate>)> {
             thread::spawn(move || serve_tiny_http(&server, &for_streams));
         }
         Kind::Fanout => {
-            let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+            let hub = Hub::builder()
+                .with_id_policy(IdPolicy::Own)
+                .with_max_bytes(64 << 20)
+                .build();
             let fanout = Fanout::builder().with_threads(2).build()?;
             let for_publisher = (hub.clone(), Arc::clone(&gate));
             thread::spawn(move || serve_fanout(&listener, &hub, &fanout, &for_streams));
@@ -173,15 +181,18 @@ fn serve_std(listener: &TcpListener, gate: &Arc<Gate>) {
     }
 }
 
-fn read_request(connection: &TcpStream) -> io::Result<()> {
+/// Reads the head of a request, and returns its first line.
+fn read_request(connection: &TcpStream) -> io::Result<String> {
     connection.set_read_timeout(Some(WRITE_TIMEOUT))?;
     let request = BufReader::with_capacity(1024, connection.take(16 << 10));
-    for line in request.lines() {
+    let mut lines = request.lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
         if line?.is_empty() {
             break;
         }
     }
-    Ok(())
+    Ok(first)
 }
 
 fn answer(connection: TcpStream, gate: &Gate) -> io::Result<()> {
@@ -194,15 +205,18 @@ fn serve_fanout(listener: &TcpListener, hub: &Hub, fanout: &Fanout, gate: &Gate)
     for connection in listener.incoming() {
         let answered = connection.and_then(|connection| {
             // The clients of this program send their requests at once.
-            read_request(&connection)?;
+            let topic = match read_request(&connection)?.contains(STALLED) {
+                true => STALLED,
+                false => "streams",
+            };
             let head = ResponseHead::new().with_header("Connection", "close");
-            let subscription = hub.subscribe().start()?;
+            let subscription = hub.subscribe().with_topics([topic]).start()?;
             let emitter = head.start(connection)?;
             let handed_over = subscription.serve_in(fanout, emitter, Heartbeat::every(HEARTBEAT));
             handed_over.map_err(|ending| io::Error::other(format!("{ending:?}")))
         });
-        gate.count(|state| state.opened += 1);
         gate.record(answered);
+        gate.count(|state| state.opened += 1);
     }
 }
 
@@ -229,6 +243,14 @@ impl Gate {
     /// Publishes the events of all streams, and their end.
     fn publish(&self, hub: &Hub) {
         self.wait_for_stage(|stage| stage == Stage::Emitting);
+        if self.plan.stalled > 0 {
+            // More than the sockets' buffers take. Nobody waits for it to go out.
+            let ballast = Event::new("x".repeat(1 << 20));
+            for _ in 0..8 {
+                let published = hub.publish_to([STALLED], &ballast);
+                self.record(published.map(drop).map_err(Into::into));
+            }
+        }
         for id in 1..=self.plan.events {
             let event = Event::new("").with_id(id.to_string());
             let published = hub.publish_with(&event, |data| write!(data, "{}", nanoseconds()));
@@ -254,6 +276,7 @@ impl Gate {
             streams,
             events,
             pace,
+            ..
         } = self.plan;
         let out_of_step = u32::try_from(number % streams).unwrap_or(0);
         let streams = u32::try_from(streams).unwrap_or(u32::MAX);
