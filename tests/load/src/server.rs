@@ -161,9 +161,12 @@ pub fn start(kind: Kind, plan: Plan) -> io::Result<(SocketAddr, Arc<Gate>)> {
                 .with_max_bytes(64 << 20)
                 .build();
             let fanout = Fanout::builder().with_threads(2).build()?;
-            let for_publisher = (hub.clone(), Arc::clone(&gate));
+            let for_publisher = (hub.clone(), fanout.clone(), Arc::clone(&gate));
             thread::spawn(move || serve_fanout(&listener, &hub, &fanout, &for_streams));
-            thread::spawn(move || for_publisher.1.publish(&for_publisher.0));
+            thread::spawn(move || {
+                let (hub, fanout, gate) = for_publisher;
+                gate.publish(&hub, &fanout);
+            });
         }
     }
     Ok((address, gate))
@@ -241,14 +244,15 @@ impl Gate {
     }
 
     /// Publishes the events of all streams, and their end.
-    fn publish(&self, hub: &Hub) {
+    fn publish(&self, hub: &Hub, fanout: &Fanout) {
         self.wait_for_stage(|stage| stage == Stage::Emitting);
         if self.plan.stalled > 0 {
-            // More than the sockets' buffers take. Nobody waits for it to go out.
+            // As much as the sockets' buffers take: what is measured begins when they are full.
             let ballast = Event::new("x".repeat(1 << 20));
-            for _ in 0..8 {
+            while fanout.stats().slow < self.plan.stalled {
                 let published = hub.publish_to([STALLED], &ballast);
                 self.record(published.map(drop).map_err(Into::into));
+                thread::sleep(Duration::from_millis(100));
             }
         }
         for id in 1..=self.plan.events {
