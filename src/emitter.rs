@@ -42,7 +42,7 @@ use crate::writer::{DataWriter, Frame, Framing, Writer};
 /// **Stalled peers.** A peer that stops reading blocks the write once the socket's buffers are full.
 /// Only that thread is stuck, and those that emit on the same stream. It comes free when the peer
 /// goes, when the socket's write time-out strikes (see
-/// [`tune_listener`](crate::http::tune_listener)), or when the socket is shut down.
+/// `http::tune_listener`), or when the socket is shut down.
 ///
 /// ```
 /// use sse_io::{Emitter, Event};

@@ -114,7 +114,7 @@
 //! | server | how | live | the end is seen | a client that does not read |
 //! |---|---|---|---|---|
 //! | bare `TcpListener` | [`ResponseHead::start`] on the `TcpStream` | yes | last chunk, then close | the socket's write time-out |
-//! | `tiny_http` | [`ResponseHead::start`] on `request.into_writer()` | yes | last chunk, connection reused | write time-out by [`tune_listener`](http::tune_listener) |
+//! | `tiny_http` | [`ResponseHead::start`] on `request.into_writer()` | yes | last chunk, connection reused | write time-out by `http::tune_listener` |
 //! | rouille, `Upgrade` | status 103, then [`ResponseHead::start`] on the socket, in a thread of its own | yes | last chunk, connection reused | its thread waits until the client goes |
 //! | any that pulls a [`Read`](std::io::Read) | [`body::channel`], padded where it holds bytes back | HTTP/1.1 | yes | [`BodyWriter::with_timeout`](body::BodyWriter::with_timeout) |
 //!
@@ -125,7 +125,7 @@
 //! until another one ends; the `server` example has the line against that. Header values are ASCII to
 //! them: keep ids to ASCII.
 //!
-//! Set no-delay ([`tune_listener`](http::tune_listener) where the socket is out of reach). On a reused
+//! Set no-delay (`http::tune_listener` where the socket is out of reach). On a reused
 //! connection, which is every connection of a browser, the stream opened after 44 ms when head and
 //! first block were two writes, and after 0.06 ms in the one write that they are; the first event came
 //! after 44 ms without no-delay and after 0.05 ms with it (medians over loopback, by the load tool in
@@ -170,7 +170,7 @@
 //! only threads that the crate ever starts are those of [`Emitter::spawn_heartbeats`] and
 //! [`Emitter::watch`]. A peer that
 //! stops reading blocks its own stream alone, and a write time-out, as
-//! [`tune_listener`](http::tune_listener) sets, ends it. An [`EventSource`] connects, reads and waits
+//! `http::tune_listener` sets, ends it. An [`EventSource`] connects, reads and waits
 //! on the thread that asks it for events; its [`Closer`](client::Closer) ends all three from another
 //! one, as far as the HTTP library can be interrupted.
 //!

@@ -15,7 +15,7 @@ const PIECES: usize = 4;
 
 /// A connection that can be written to without blocking, and whose peer can be seen to hang up.
 ///
-/// Implemented for [`TcpStream`], on Unix for [`UnixStream`](std::os::unix::net::UnixStream), and for
+/// Implemented for [`TcpStream`], on Unix for `UnixStream`, and for
 /// a `Box` of any. Implement it for a type that wraps one of them, and have it pass the calls on; what
 /// it keeps in a buffer of its own must be out when [`flush`](Write::flush) returns.
 ///
