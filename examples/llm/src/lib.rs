@@ -208,7 +208,8 @@ enum Message {
     ContentBlockDelta {
         delta: Text,
     },
-    MessageStop,
+    #[serde(rename = "message_stop")]
+    Stop,
     Error {
         error: Fault,
     },
@@ -242,7 +243,7 @@ impl Part {
     fn of_message(event: &Event<'_>) -> serde_json::Result<Part> {
         Ok(match typed(event)? {
             Message::ContentBlockDelta { delta } => delta.text.map_or(Part::Nothing, Part::Token),
-            Message::MessageStop => Part::End,
+            Message::Stop => Part::End,
             Message::Error { error } => Part::Failed(error.message),
             Message::Other => Part::Nothing,
         })

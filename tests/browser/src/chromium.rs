@@ -17,6 +17,7 @@ use tungstenite::{Message, WebSocket};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running browser with one tab. Dropping it kills the browser and removes its profile.
+#[derive(Debug)]
 pub struct Chromium {
     debugger: WebSocket<TcpStream>,
     /// The debugger's name for its connection to the tab.
@@ -153,6 +154,7 @@ fn debugger_url(stderr: ChildStderr) -> io::Result<String> {
 }
 
 /// The browser's first process, whose group holds all the others.
+#[derive(Debug)]
 struct Process(Child);
 
 impl Drop for Process {

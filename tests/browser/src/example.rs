@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A running example that serves HTTP, killed when dropped.
+#[derive(Debug)]
 pub struct Example {
     process: Child,
     /// Kept open: what it says is not for us, but a closed pipe would be an error to it.

@@ -1,4 +1,5 @@
 //! An allocator that counts: calls, bytes held and their peak, for each thread and overall.
+#![expect(unsafe_code, reason = "what an allocator is made of")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

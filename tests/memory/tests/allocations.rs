@@ -165,7 +165,7 @@ fn listeners_allocate_nothing() {
         .with_finite(true);
     let listeners = Listeners::new();
     listeners.on("update", |event, id| {
-        assert!(!event.data.is_empty() && id == "17")
+        assert!(!event.data.is_empty() && id == "17");
     });
     let (done, counts) = mpsc::channel();
     let mut seen = 0;

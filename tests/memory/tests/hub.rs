@@ -137,7 +137,9 @@ fn assert_allocates(what: &str, times: usize, mut publish: impl FnMut()) {
 #[test]
 fn publishing_allocates_once() {
     for ids in [IdPolicy::Assigned, IdPolicy::Own] {
-        let builder = Hub::builder().with_max_events(MAX_EVENTS).with_id_policy(ids);
+        let builder = Hub::builder()
+            .with_max_events(MAX_EVENTS)
+            .with_id_policy(ids);
         let hub = builder.build();
         // They take some of it and never wait.
         let _subscriptions = idle(&hub, 100);

@@ -332,7 +332,7 @@ fn publish(round: &Round, mut rng: Rng) -> Result<Tally> {
                     (audience, round.hub.publish_to([TOPICS[first]], &event)?)
                 }
             };
-            round.remember(round.sequence(&id), audience);
+            round.remember(round.sequence(id.as_str()), audience);
         }
         round.advance(burst);
         // Paces the load; nothing waits for this.
@@ -524,7 +524,9 @@ fn join<'a>(
     match (*subscription.resumption(), sequence) {
         // What came between the start and the count may come or not.
         (Resumption::New, None) => watch.whole = after,
-        (Resumption::CaughtUp | Resumption::Resumed { .. }, Some(sequence)) if sequence < u64::MAX => {
+        (Resumption::CaughtUp | Resumption::Resumed { .. }, Some(sequence))
+            if sequence < u64::MAX =>
+        {
             watch.last = sequence;
             watch.whole = sequence;
         }

@@ -11,11 +11,11 @@ mod hub;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../util/outages.rs"]
 mod outages;
+#[path = "../../util/rng.rs"]
+mod rng;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../examples/std_tcp.rs"]
 mod std_tcp;
-#[path = "../../util/rng.rs"]
-mod rng;
 
 use std::error::Error;
 

@@ -49,12 +49,22 @@ fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectEr
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
     let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
-    let call = request.headers().fold(agent.get(url), |call, (name, v)| call.header(name, v));
+    let call = request
+        .headers()
+        .fold(agent.get(url), |call, (name, v)| call.header(name, v));
     request.on_close(move || agent.shutdown());
     let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
-    let result = call.call().map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
-    let (head, body) = result?.map(|body| BufReader::new(body.into_reader())).into_parts();
-    Ok(Response::from_head(head.status, |name| head.headers.get(name), body))
+    let result = call
+        .call()
+        .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+    let (head, body) = result?
+        .map(|body| BufReader::new(body.into_reader()))
+        .into_parts();
+    Ok(Response::from_head(
+        head.status,
+        |name| head.headers.get(name),
+        body,
+    ))
 }
 
 /// How many files and threads this process has.

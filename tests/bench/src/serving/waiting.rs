@@ -61,8 +61,14 @@ pub fn wait(subscribers: usize, rounds: usize) -> io::Result<Waiting> {
     let somebody = [(subscribers / 2).to_string()];
     let (mut all, mut one) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        all.push(publish(subscribers, &|| Ok(drop(hub.publish(&event)?)))?);
-        one.push(publish(1, &|| Ok(drop(hub.publish_to(&somebody, &event)?)))?);
+        all.push(publish(subscribers, &|| {
+            hub.publish(&event).map(drop).map_err(Into::into)
+        })?);
+        one.push(publish(1, &|| {
+            hub.publish_to(&somebody, &event)
+                .map(drop)
+                .map_err(Into::into)
+        })?);
     }
     hub.close();
     for thread in threads {
