@@ -11,6 +11,7 @@ mod hub;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../util/outages.rs"]
 mod outages;
+#[expect(unreachable_pub, reason = "shared with the tests")]
 #[path = "../../util/rng.rs"]
 mod rng;
 #[allow(dead_code, unreachable_pub)]
