@@ -33,9 +33,10 @@ pub(crate) fn replace(buffer: &mut String, text: &str) -> bool {
     text.len() > KEEP
 }
 
-/// Gives a buffer back, down to what is kept for good, if little of it is used.
+/// Gives a buffer back if little of it is used, down to half of what is kept for good: there are
+/// several.
 pub(crate) fn shrink(buffer: &mut String) {
     if buffer.capacity() > KEEP && buffer.len() < buffer.capacity() / 4 {
-        buffer.shrink_to(KEEP);
+        buffer.shrink_to(KEEP / 2);
     }
 }

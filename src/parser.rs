@@ -282,7 +282,8 @@ impl Parser {
     /// Goes on in the input, which is not empty, from its front: takes one piece.
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
-        if self.line == Line::Start && !comments && self.interpreter.pass_heartbeat(input) {
+        let may_pass = !comments && self.window.capacity() <= buffer::KEEP;
+        if self.line == Line::Start && may_pass && self.interpreter.pass_heartbeat(input) {
             *input = &[];
             return Step::NeedMore;
         }
@@ -298,6 +299,7 @@ impl Parser {
             }
             piece = piece.strip_prefix('\u{feff}').unwrap_or(piece);
             self.line = Line::Start;
+            self.interpreter.reserve();
         }
         self.marks.set(piece.as_bytes());
         match self.line {
@@ -366,6 +368,7 @@ impl Parser {
     #[inline(always)]
     fn lend(&mut self, piece: &str, cursor: Cursor) {
         buffer::replace(&mut self.window, piece);
+        buffer::shrink(&mut self.window);
         self.cursor = cursor;
     }
 

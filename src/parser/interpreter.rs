@@ -148,6 +148,25 @@ impl Interpreter {
         self.after_cr = false;
     }
 
+    /// Has room in every buffer for a short value, so that it makes no difference which of them is
+    /// needed first, and when.
+    #[cold]
+    pub(super) fn reserve(&mut self) {
+        const SHORT: usize = 64;
+        for buffer in self.buffers() {
+            buffer.reserve(SHORT.saturating_sub(buffer.len()));
+        }
+    }
+
+    fn buffers(&mut self) -> [&mut String; 4] {
+        [
+            &mut self.data,
+            &mut self.name,
+            &mut self.id,
+            &mut self.last_id,
+        ]
+    }
+
     /// Whether there is an unfinished event to lose.
     pub(super) fn is_in_block(&self) -> bool {
         let Block { data, name, id, .. } = self.block;
@@ -348,17 +367,12 @@ impl Interpreter {
         }
         self.id.clear();
         self.extensions = Extensions::default();
-        self.grown = false;
-        let buffers = [
-            &mut self.data,
-            &mut self.name,
-            &mut self.id,
-            &mut self.last_id,
-        ];
-        for buffer in buffers {
+        let mut grown = false;
+        for buffer in self.buffers() {
             buffer::shrink(buffer);
-            self.grown |= buffer.capacity() > buffer::KEEP;
+            grown |= buffer.capacity() > buffer::KEEP;
         }
+        self.grown = grown;
     }
 
     /// Begins the block, if need be, and adds to what its event costs; false when it is too large, by
