@@ -190,6 +190,7 @@ impl<C: Connect> EventSource<C> {
     /// assert_eq!(seen, "ab");
     /// # Ok::<(), sse_io::client::Error>(())
     /// ```
+    #[inline]
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         let step = self.advance(false)?;
         let reader = match &mut self.reader {
@@ -338,35 +339,64 @@ impl<C: Connect> EventSource<C> {
     }
 
     /// Goes on until the reader has an event, or a comment where those are wanted; `NeedMore` when
-    /// the stream has ended for good.
+    /// the stream has ended for good. What is rarely needed is out of line: it costs an event nothing.
+    #[inline]
     fn advance(&mut self, comments: bool) -> Result<Step, Error> {
         loop {
-            if self.control.is_interrupted() && self.is_over() {
-                return Ok(Step::NeedMore);
-            }
-            let Some(reader) = self.reader.as_mut() else {
-                self.open()?;
-                continue;
+            let result = match &mut self.reader {
+                Some(reader) if !self.control.is_interrupted() => reader.step(comments),
+                _ => match self.begin()? {
+                    true => continue,
+                    false => return Ok(Step::NeedMore),
+                },
             };
-            let terminator = self.settings.terminator.as_deref();
-            match reader.step(comments) {
-                Ok(Step::Event) if terminator.is_some_and(|data| reader.data_is(data)) => {
-                    self.end(Ending::Terminated);
-                }
-                Ok(Step::Event) => {
+            match result {
+                Ok(Step::Event) if !self.is_terminator() => {
                     self.gave_event = true;
                     return Ok(Step::Event);
                 }
-                Ok(Step::NeedMore) => {
-                    self.truncated = reader.is_truncated();
-                    self.lost(None)?;
-                }
-                Ok(step) => return Ok(step),
-                Err(error) if EventTooLarge::of(&error).is_some() => {
-                    return Err(Error::from_io(ErrorKind::EventTooLarge, error));
-                }
-                Err(error) => self.lost(Some(error))?,
+                Ok(Step::Event) => self.end(Ending::Terminated),
+                Ok(Step::Comment) => return Ok(Step::Comment),
+                Ok(_) => self.ended()?,
+                Err(error) => self.read_failed(error)?,
             }
+        }
+    }
+
+    /// Whether the event that the reader has come to is the terminator.
+    #[inline]
+    fn is_terminator(&self) -> bool {
+        match (&self.settings.terminator, &self.reader) {
+            (Some(data), Some(reader)) => reader.data_is(data),
+            _ => false,
+        }
+    }
+
+    /// Carries out an order, or makes an attempt to connect; false when it is all over.
+    #[inline(never)]
+    fn begin(&mut self) -> Result<bool, Error> {
+        if self.control.is_interrupted() && self.is_over() {
+            return Ok(false);
+        }
+        if self.reader.is_none() {
+            self.open()?;
+        }
+        Ok(true)
+    }
+
+    /// The body has come to its end.
+    #[inline(never)]
+    fn ended(&mut self) -> Result<(), Error> {
+        self.truncated = self.reader.as_ref().is_some_and(Reader::is_truncated);
+        self.lost(None)
+    }
+
+    /// A read has failed, or what it gave was too large.
+    #[inline(never)]
+    fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
+        match EventTooLarge::of(&error) {
+            Some(_) => Err(Error::from_io(ErrorKind::EventTooLarge, error)),
+            None => self.lost(Some(error)),
         }
     }
 
