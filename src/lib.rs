@@ -167,8 +167,8 @@
 //!
 //! Nothing here polls and nothing sleeps. Reading blocks as long as the inner reader does, writing as
 //! long as the inner writer does; time-outs are the socket's, and none of them loses a byte. The
-//! only threads that the crate ever starts are those of [`Emitter::spawn_heartbeats`] and
-//! [`Emitter::watch`]. A peer that
+//! only threads that the crate ever starts are those of [`Emitter::spawn_heartbeats`],
+//! [`Emitter::watch`] and [`EventSource::spawn`]. A peer that
 //! stops reading blocks its own stream alone, and a write time-out, as
 //! `http::tune_listener` sets, ends it. An [`EventSource`] connects, reads and waits
 //! on the thread that asks it for events; its [`Closer`](client::Closer) ends all three from another
