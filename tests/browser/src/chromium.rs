@@ -23,6 +23,7 @@ pub struct Chromium {
     /// The debugger's name for its connection to the tab.
     session: Option<String>,
     calls: u64,
+    errors: Vec<String>,
     // Fields are dropped in this order: the profile is removed once nobody writes to it any more.
     _process: Process,
     _profile: TempDir,
@@ -70,6 +71,7 @@ impl Chromium {
             debugger,
             session: None,
             calls: 0,
+            errors: Vec::new(),
             _process: process,
             _profile: profile,
         };
@@ -81,7 +83,36 @@ impl Chromium {
         let to_tab = json!({ "targetId": tab["targetId"], "flatten": true });
         let attached = browser.call("Target.attachToTarget", to_tab)?;
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
+        // What goes wrong in the page is told from now on.
+        browser.call("Runtime.enable", json!({}))?;
         Ok(browser)
+    }
+
+    /// What the page has said by `console.error`, and the exceptions that nobody caught, since this was
+    /// last asked. That a server cannot be reached is said by the browser, and is none of these.
+    pub fn take_errors(&mut self) -> io::Result<Vec<String>> {
+        // Whatever was said before this is answered has come by then.
+        self.evaluate("0")?;
+        Ok(std::mem::take(&mut self.errors))
+    }
+
+    /// Gives the page a size in CSS pixels, and the colours that the user prefers: `light` or `dark`.
+    pub fn resize(&mut self, width: u32, height: u32, scheme: &str) -> io::Result<()> {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size)?;
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [feature] }),
+        )?;
+        Ok(())
+    }
+
+    /// What the page looks like, as a PNG in base64.
+    pub fn screenshot(&mut self) -> io::Result<String> {
+        let shot = self.call("Page.captureScreenshot", json!({ "format": "png" }))?;
+        Ok(shot["data"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Opens a page in the tab.
@@ -120,6 +151,13 @@ impl Chromium {
             };
             let mut answer: Value = serde_json::from_str(&text)?;
             // What has no id is a notification.
+            match answer["method"].as_str() {
+                Some("Runtime.exceptionThrown") => self.errors.push(answer["params"].to_string()),
+                Some("Runtime.consoleAPICalled") if answer["params"]["type"] == "error" => {
+                    self.errors.push(answer["params"]["args"].to_string());
+                }
+                _ => {}
+            }
             if answer["id"] == self.calls {
                 return match answer.get("error") {
                     Some(error) => Err(io::Error::other(format!("{method}: {error}"))),

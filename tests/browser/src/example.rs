@@ -22,15 +22,13 @@ impl Example {
 
     /// Starts the example of this name at an address.
     pub fn start_at(name: &str, address: &str) -> Example {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-        let mut command = Command::new(cargo);
-        command
-            .args(["run", "--quiet", "--locked", "--example", name])
-            .arg("--manifest-path")
-            .arg(manifest)
-            .args(["--", address])
-            .stdout(Stdio::piped());
+        let mut command = cargo_run("../../Cargo.toml");
+        command.args(["--example", name, "--", address]);
+        Example::of(command)
+    }
+
+    fn of(mut command: Command) -> Example {
+        command.stdout(Stdio::piped());
         // Cargo becomes the example when it has built it, so this is the process to kill.
         let mut process = command.spawn().expect("cargo can be started");
         let stdout = process.stdout.take().expect("it is piped");
@@ -59,6 +57,16 @@ impl Example {
         drop(self);
         Example::start_at(name, &address)
     }
+}
+
+/// `cargo run` for a manifest, which is given from here.
+fn cargo_run(manifest: &str) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--quiet", "--locked", "--manifest-path"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest));
+    command
 }
 
 impl Drop for Example {
