@@ -111,8 +111,17 @@ impl Nginx {
         for _ in 0..attempts {
             let address = TcpListener::bind(address)
                 .and_then(|listener| listener.local_addr())
-                .map_err(|e| {
-                    io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"))
+                .map_err(|error| {
+                    let problem = match error.kind() {
+                        ErrorKind::AddrInUse => "another program does already. Give another \
+                            address after `--`, or 127.0.0.1:0 for any free port"
+                            .to_owned(),
+                        _ => error.to_string(),
+                    };
+                    io::Error::new(
+                        error.kind(),
+                        format!("cannot listen on {address}: {problem}"),
+                    )
                 })?;
             result = Nginx::start_on(address, upstream);
             if result.is_ok() {

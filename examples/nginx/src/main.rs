@@ -1,24 +1,56 @@
 //! cargo run --manifest-path examples/nginx/Cargo.toml [-- ADDRESS]
 //!
-//! A live event stream on `tiny_http` behind nginx, with the settings that matter side by side. Needs
+//! A live event stream on `tiny_http` behind nginx, `http://127.0.0.1:8089/events`, with the settings that matter side by side. Needs
 //! nginx (Debian's package `nginx`). Port 0 picks a free port. Ctrl-C stops both.
 
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nginx::{LOCATIONS, Nginx};
 use sse_io::{Emitter, Event};
 
-fn main() -> Result<(), Box<dyn Error>> {
+const USAGE: &str = "\
+A live event stream behind nginx, with the settings that matter side by side.
+
+Usage: nginx [ADDRESS]
+
+  ADDRESS  an IP address and where nginx listens there; port 0 is any free one. Default: 127.0.0.1:8089
+  --help   this text
+
+It says which locations there are when it has started. It needs nginx on the PATH or in /usr/sbin, and
+reads no other environment variables.";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
-    let address = address.as_deref().unwrap_or("127.0.0.1:8080");
-    let address = address.parse().map_err(|e| format!("{address}: {e}"))?;
+    let address = match address.as_deref().unwrap_or("127.0.0.1:8089") {
+        "--help" | "-h" => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        option if option.starts_with('-') => {
+            return Err(format!("there is no option {option}\n\n{USAGE}").into());
+        }
+        address => address
+            .parse()
+            .map_err(|_| format!("{address} is no IP address with a port"))?,
+    };
     let mut nginx = Nginx::start(address, nginx::serve(tick)?)?;
     ctrlc::set_handler(nginx.stopper())?;
     println!("listening on http://{}/", nginx.address());
     for (path, what) in LOCATIONS {
-        println!("curl -N http://{}{path}  # {what}", nginx.address());
+        println!("{what}: curl -N http://{}{path}", nginx.address());
     }
     let status = nginx.wait()?;
     if status.success() {

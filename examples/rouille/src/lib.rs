@@ -28,7 +28,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rouille::{ReadWrite, Request, Response, ResponseBody, Upgrade};
-use sse_io::{Emitter, Event, ResponseHead, body, http};
+use sse_io::http::{self, Guard};
+use sse_io::{Emitter, Event, ResponseHead, body};
 
 pub use clock::Clock;
 use clock::Ticks;
@@ -66,6 +67,9 @@ impl App {
     /// connection to be closed, as nginx does by default. `proxy_http_version 1.1` together with
     /// `proxy_set_header Connection ""` makes nginx take that for the response, up to 1.22 at least.
     pub fn answer(&self, request: &Request) -> Response {
+        if let Err(refusal) = Guard::new().check(request.method(), request.headers()) {
+            return refuse(refusal.status());
+        }
         let serve = match request.url().as_str() {
             "/events" => live,
             "/events-padded" => padded,
