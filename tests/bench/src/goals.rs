@@ -123,23 +123,30 @@ pub const BURSTS: &str = "bursts of 128 events";
 /// A load of serving: each event is a wake-up of each thread.
 pub const SINGLY: &str = "one event at a time";
 
-/// The goals of serving: deliveries per second of CPU time beside those of the other server.
-pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> Option<Outcome> {
-    let [ours, other] = servers else {
-        return None;
-    };
-    let goal = match (clients, mode) {
-        (1000, BURSTS) => Some(1.5),
-        (1000, _) => Some(1.0),
+/// The goals of serving: deliveries per second of CPU time beside those of axum.
+pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> Vec<Outcome> {
+    let (theirs, ours): (Vec<_>, Vec<_>) = servers
+        .iter()
+        .partition(|server| server.kind == serving::Kind::Axum);
+    let goal = |kind| match (kind, clients, mode) {
+        (serving::Kind::Fanout, 1000, BURSTS) => Some(4.0),
+        (serving::Kind::Fanout, 1000, _) => Some(1.6),
+        (serving::Kind::Fanout, 100, SINGLY) => Some(1.5),
+        (serving::Kind::Hub, 1000, BURSTS) => Some(1.5),
         _ => None,
     };
-    Some(Outcome {
-        stream: format!("clients: {clients}, {mode}"),
-        ours: ours.kind.name().to_owned(),
-        other: other.kind.name().to_owned(),
-        ratio: ours.times(other, |round| round.deliveries / round.cpu),
-        goal,
-    })
+    let pairs = theirs
+        .iter()
+        .flat_map(|other| ours.iter().map(move |ours| (ours, other)));
+    pairs
+        .map(|(ours, other)| Outcome {
+            stream: format!("clients: {clients}, {mode}"),
+            ours: ours.kind.name().to_owned(),
+            other: other.kind.name().to_owned(),
+            ratio: ours.times(other, |round| round.deliveries / round.cpu),
+            goal: goal(ours.kind),
+        })
+        .collect()
 }
 
 /// Allocations per event of ours, by stream. The goal is none, but for what is given out owned.
