@@ -12,7 +12,7 @@
 //! | [`broadcast`] | threads or a fan-out, topics, gaps, several processes |
 //! | [`llm`] | streams of language models: relays, errors, cancelling |
 //! | [`agents`] | the Model Context Protocol over HTTP |
-//! | [`proxies`] | nginx, Apache, Caddy, HAProxy |
+//! | [`proxies`] | nginx, Apache, Caddy, `HAProxy` |
 //! | [`limits`] | every bound, and how to set it |
 //! | [`errors`] | every kind, and what follows |
 //! | [`security`] | injection, other sites, DNS rebinding |
