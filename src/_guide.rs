@@ -12,6 +12,7 @@
 //! | [`broadcast`] | threads or a fan-out, topics, gaps, several processes |
 //! | [`llm`] | streams of language models: relays, errors, cancelling |
 //! | [`agents`] | the Model Context Protocol over HTTP |
+//! | [`hypermedia`] | htmx and Datastar: pages that the server pushes |
 //! | [`proxies`] | nginx, Apache, Caddy, `HAProxy` |
 //! | [`limits`] | every bound, and how to set it |
 //! | [`errors`] | every kind, and what follows |
@@ -30,6 +31,8 @@ pub mod changelog {}
 pub mod client {}
 #[doc = include_str!("guide/errors.md")]
 pub mod errors {}
+#[doc = include_str!("guide/hypermedia.md")]
+pub mod hypermedia {}
 #[doc = include_str!("guide/internals.md")]
 pub mod internals {}
 #[doc = include_str!("guide/limits.md")]

@@ -55,6 +55,7 @@ use crate::writer::{DataWriter, Frame, Framing, Writer};
 /// assert_eq!(stream, b"data: hello\n\n: still here\n\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "sse")]
 pub struct Emitter<W: Write = Box<dyn Write + Send>> {
     stream: Arc<Stream<W>>,
 }
@@ -111,6 +112,7 @@ impl<W: Write> Emitter<W> {
     /// assert_eq!(stream, b"data: n = 7\n\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "json")]
     pub fn emit_with(
         &self,
         event: &Event<'_>,
@@ -179,6 +181,7 @@ impl<W: Write> Emitter<W> {
     ///
     /// Otherwise the stream is ended in this call, and the inner writer dropped: for a chunked
     /// response this writes the last chunk, which may block like any write.
+    #[doc(alias = "stop")]
     pub fn close(&self) {
         self.stream.control.close();
         drop(self.stream.finish_if_closed());
@@ -371,6 +374,7 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// heartbeat.join()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "keep alive")]
     pub fn spawn_heartbeats(&self, heartbeat: impl Into<Heartbeat>) -> io::Result<HeartbeatThread> {
         heartbeat::spawn(&self.stream, heartbeat.into())
     }

@@ -188,6 +188,7 @@ use crate::writer::{DataWriter, Frame as Buffer};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "broadcast")]
 pub struct Hub {
     owner: Arc<Owner>,
 }
@@ -393,6 +394,8 @@ impl Hub {
     /// assert!(matches!(subscription.recv(), Err(RecvError::Closed)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "shutdown")]
+    #[doc(alias = "stop")]
     pub fn close(&self) {
         self.shared().close();
     }
@@ -413,6 +416,7 @@ impl Hub {
     /// # assert_eq!(handler.join().unwrap(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "shutdown")]
     pub fn close_and_wait(&self, timeout: Duration) -> bool {
         self.close();
         let shared = self.shared();

@@ -108,6 +108,7 @@ impl<W: Write> Writer<W> {
     /// assert_eq!(writer.get_ref(), b"id: 1\ndata: 1\ndata: 2\n\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "json")]
     pub fn write_event_with<F>(&mut self, event: &Event<'_>, data: F) -> io::Result<usize>
     where
         F: FnOnce(&mut DataWriter<'_>) -> io::Result<()>,

@@ -56,6 +56,7 @@ impl Closer {
     /// `next_event`, not by this.
     ///
     /// A hook that panics keeps none of the others from running: the first panic goes on after them.
+    #[doc(alias = "stop")]
     pub fn close(&self) {
         run(self.control.close(Ending::Closer));
     }

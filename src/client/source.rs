@@ -43,6 +43,7 @@ use crate::reader::Reader;
 /// assert_eq!(source.last_event_id(), "2");
 /// # Ok::<(), sse_io::client::Error>(())
 /// ```
+#[doc(alias = "sse")]
 pub struct EventSource<C: Connect> {
     connect: C,
     pub(super) settings: Settings,

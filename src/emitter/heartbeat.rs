@@ -41,6 +41,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "keep alive")]
 pub struct Heartbeat {
     interval: Duration,
     beat: Beat,
