@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sse_io::{Emitter, Event, ResponseHead, http};
+use sse_io::hub::{Ending, IdPolicy, Resumption};
+use sse_io::{Emitter, Event, Heartbeat, Hub, ResponseHead, http};
 use tiny_http::{HTTPVersion, Header, Request, Response, Server};
 
 use crate::chromium::Chromium;
@@ -52,6 +53,11 @@ pub const FOREIGN_ID: &str = "№ 7, ид-日本-🎉";
 pub const EVENTS: u64 = 20;
 const EVENTS_AT_A_TIME: u64 = 5;
 
+/// The hub of `quiet`: how many events its log has, and how many are for others while the client of the
+/// quiet topic is there.
+const LOG: usize = 16;
+pub const FOR_OTHERS: usize = 50 * LOG;
+
 type Stream = fn(Attempt<'_>) -> io::Result<()>;
 
 /// What serves a stream.
@@ -72,6 +78,7 @@ const OTHERS: &[(&str, By, &[&str], Stream)] = &[
     ("unknown", By::TinyHttp, &["message"], unknown),
     ("resumed", By::TinyHttp, &["message"], resumed),
     ("cut", By::Socket, &["message"], cut),
+    ("quiet", By::TinyHttp, &["message"], quiet),
     ("foreign", By::Socket, &["message"], foreign),
     ("gone", By::TinyHttp, &["message"], gone),
     ("failed", By::TinyHttp, &["message"], failed),
@@ -152,6 +159,60 @@ fn cut(mut attempt: Attempt<'_>) -> io::Result<()> {
     socket.shutdown(Shutdown::Both)
 }
 
+/// One event for the page, then many for others: the log has let go of the page's one long since when it
+/// comes back, and has one more for it.
+fn quiet(mut attempt: Attempt<'_>) -> io::Result<()> {
+    static HUB: LazyLock<Hub> = LazyLock::new(|| {
+        let builder = Hub::builder().with_id_policy(IdPolicy::Own);
+        builder.with_max_events(LOG).build()
+    });
+    let publish = |topic, id: usize| {
+        let event = Event::new(topic).with_id(id.to_string());
+        HUB.publish_to([topic], &event).map_err(io::Error::other)
+    };
+    let subscribe = HUB.subscribe().with_topics(["quiet"]);
+    if attempt.number == 1 {
+        let sent = attempt.record_sent();
+        let emitter = attempt.start()?;
+        let mut subscription = subscribe.start()?;
+        return thread::scope(|scope| {
+            let often = Heartbeat::every(Duration::from_millis(1));
+            let server = emitter.clone();
+            scope.spawn(move || subscription.serve(&server, often));
+            let steps = || {
+                publish("quiet", 1)?;
+                attempt
+                    .records
+                    .wait_for(attempt.scenario, |record| record.reports.len() > 1)?;
+                for id in 0..FOR_OTHERS {
+                    publish("busy", 2 + id)?;
+                }
+                sent.wait_for(&format!("id: {}\n\n", 1 + FOR_OTHERS))
+            };
+            let taken = steps();
+            // The connection ends as well, whatever came of them: no step holds up the server's thread.
+            emitter.close();
+            taken
+        });
+    }
+    publish("quiet", 2 + FOR_OTHERS)?;
+    let id = attempt.last_event_id.clone().unwrap_or_default();
+    let mut subscription = subscribe.with_last_event_id(id).start()?;
+    if !matches!(
+        subscription.resumption(),
+        Resumption::Resumed { replayed: 1, .. }
+    ) {
+        let message = format!("{:?}", subscription.resumption());
+        return Err(io::Error::other(message));
+    }
+    HUB.close();
+    let emitter = attempt.start()?;
+    match subscription.serve(&emitter, None) {
+        Ending::Closed => end(&emitter),
+        other => Err(io::Error::other(format!("{other:?}"))),
+    }
+}
+
 /// An id that is not ASCII has to come back when the connection does.
 fn foreign(mut attempt: Attempt<'_>) -> io::Result<()> {
     let emitter = attempt.start()?;
@@ -220,6 +281,14 @@ impl Attempt<'_> {
         self.head.clone().with_retry(retry).start(connection)
     }
 
+    /// Has what is sent from now on be told. To be called before the start.
+    fn record_sent(&mut self) -> Sent {
+        let (told, writes) = mpsc::channel();
+        let connection = self.connection.take().expect("it is not started");
+        self.connection = Some(Box::new(Recorded { connection, told }));
+        Sent(writes)
+    }
+
     fn refuse(&mut self, status: u16) -> io::Result<()> {
         let connection = self.connection.take().expect("it is answered once");
         self.head.clone().refuse(status, connection)
@@ -236,6 +305,42 @@ impl Attempt<'_> {
             emitter.emit(&Event::new(format!("event {number}")).with_id(number.to_string()))?;
         }
         Ok(last)
+    }
+}
+
+/// A connection whose writes are told.
+struct Recorded {
+    connection: Box<dyn Write + Send>,
+    told: mpsc::Sender<Vec<u8>>,
+}
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.connection.write(bytes)?;
+        // Nobody may care any more.
+        let _ = self.told.send(bytes[..written].to_vec());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connection.flush()
+    }
+}
+
+/// What was written to a connection.
+struct Sent(mpsc::Receiver<Vec<u8>>);
+
+impl Sent {
+    fn wait_for(&self, wanted: &str) -> io::Result<()> {
+        let mut sent = Vec::new();
+        while !String::from_utf8_lossy(&sent).contains(wanted) {
+            let more = self.0.recv_timeout(DEADLINE).map_err(|error| {
+                let sent = String::from_utf8_lossy(&sent);
+                io::Error::other(format!("{wanted:?}: {error}, after {sent:?}"))
+            })?;
+            sent.extend(more);
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use sse_io_browser::scenarios::{EVENTS, FOREIGN_ID, LONG_RETRY, Record, STEPS, TEXTS, play};
+use sse_io_browser::scenarios::{
+    EVENTS, FOR_OTHERS, FOREIGN_ID, LONG_RETRY, Record, STEPS, TEXTS, play,
+};
 
 /// `readyState` of a source.
 const CONNECTING: u8 = 0;
@@ -104,6 +106,22 @@ fn after_a_connection_cut_within_an_event_nothing_is_lost_or_doubled() {
     let record = record("cut");
     assert_whole(record, in_pieces());
     assert_eq!(ids(record), [None, Some("5"), Some("10"), Some("15")]);
+}
+
+#[test]
+fn the_client_of_a_quiet_topic_comes_back_to_where_the_heartbeats_moved_it() {
+    let record = record("quiet");
+    let (passed_over, away) = (1 + FOR_OTHERS, 2 + FOR_OTHERS);
+    // Moved without an event, past all that was for others.
+    let moved = passed_over.to_string();
+    assert_eq!(ids(record), [None, Some(&*moved)]);
+    let events = [
+        json!(["message", "quiet", "1"]),
+        json!(["(error)", CONNECTING]),
+        json!(["(open)", OPEN]),
+        json!(["message", "quiet", away.to_string()]),
+    ];
+    assert_whole(record, events);
 }
 
 #[test]
