@@ -1,6 +1,7 @@
 //! Fuzz targets for sse-io. Each is a plain function that panics where the crate is wrong: cargo-fuzz
 //! drives it with libFuzzer, and `cargo test` replays the corpus through it on stable Rust.
 
+mod client;
 mod head;
 mod hub;
 mod parser;
@@ -11,6 +12,7 @@ mod round_trip;
 mod tests;
 mod util;
 
+pub use client::client;
 pub use head::head;
 pub use hub::hub;
 pub use parser::parser;
@@ -24,12 +26,13 @@ use std::{env, fs, io};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("parser", parser),
     ("reader", reader),
     ("round_trip", round_trip),
     ("head", head),
     ("hub", hub),
+    ("client", client),
 ];
 
 /// Runs the target on the files and folders that the command line names.

@@ -61,7 +61,7 @@ fn texts(rng: &mut Rng, pieces: &[&str]) -> Vec<u8> {
         input.push(b'0' + u8::try_from(rng.below(64)).expect("small"));
     }
     input.push(b'\n');
-    for _ in 0..rng.below(16) {
+    for _ in 0..rng.below(16).min(pieces.len()) {
         input.extend_from_slice(pieces[rng.below(pieces.len())].as_bytes());
     }
     input
@@ -195,6 +195,71 @@ fn hub_holds_on_random_steps() {
         for _ in 0..rng.below(60) {
             // Few closes, so that something happens.
             input.extend_from_slice(STEPS[rng.below(STEPS.len() - 1)].as_bytes());
+        }
+        input
+    });
+}
+
+#[test]
+fn client_holds_on_its_corpus() {
+    replay("client");
+}
+
+#[test]
+fn client_holds_on_random_answers() {
+    const PIECES: [&str; 40] = [
+        "~o",
+        "~o",
+        "~o",
+        "~o",
+        "~e",
+        "~e",
+        "~x",
+        "~q",
+        "~n",
+        "~5",
+        "~5",
+        "~4",
+        "~h",
+        "~z",
+        "~r",
+        "~r",
+        "~f",
+        "~c",
+        "~k",
+        "\n",
+        "\n\n",
+        "\n\n",
+        "\r\n",
+        "\r",
+        "data: a\n\n",
+        "data: b\r\n\r\n",
+        "data",
+        ":c\n",
+        ": ",
+        "id: 1\n",
+        "id: 22\n",
+        "id\n",
+        "id: \t\u{1}\n",
+        "event: e\n",
+        "retry: 70\n",
+        "retry: 5000\n",
+        "data: [DONE]\n\n",
+        "\u{feff}",
+        "data: far too long for it\n",
+        "x",
+    ];
+    random("client", |rng| {
+        let mut input = texts(rng, &[]);
+        // The steps, with an order now and then.
+        for step in &mut input[4..8] {
+            if rng.below(16) == 0 {
+                *step = b"`p"[rng.below(2)];
+            }
+        }
+        input.extend_from_slice(b"o");
+        for _ in 0..rng.below(60) {
+            input.extend_from_slice(PIECES[rng.below(PIECES.len())].as_bytes());
         }
         input
     });
