@@ -29,7 +29,7 @@ struct Hostile<'a> {
     errors: u8,
     /// The errors so far, for the kind of the next.
     failed: usize,
-    /// Fails also when there are bytes in the buffer, once in so many calls.
+    /// Fails at any call, also when there are bytes in the buffer, once in so many.
     spite: Option<u8>,
     calls: u8,
 }
@@ -53,7 +53,7 @@ impl BufRead for Hostile<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.calls = self.calls.wrapping_add(1);
         if self.spite.is_some_and(|every| self.calls % every == 0) {
-            return Err(ErrorKind::WouldBlock.into());
+            return Err(self.fails());
         }
         if self.position == self.given {
             if self.errors > 0 {

@@ -4,9 +4,17 @@
 //! The first line of an input says which fields there are and how the data is cut; the rest is the
 //! fields, separated by `|`: name, id, reconnection time, two extensions, data.
 
+#[cfg(unix)]
+use std::io::Read;
 use std::io::{self, ErrorKind, Write};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::sync::LazyLock;
 use std::time::Duration;
 
+#[cfg(unix)]
+use sse_io::hub::Fanout;
 use sse_io::hub::IdPolicy;
 use sse_io::{Emitter, Event, Hub, InvalidField, Reader, ResponseHead, Writer};
 
@@ -237,6 +245,9 @@ fn same_every_way(event: &Event<'_>, cuts: &Cuts<'_>, wire: &[u8]) {
         assert_eq!(frame.as_bytes(), wire);
         assert_eq!(frame.id(), event.id.as_deref());
     }
+    #[cfg(unix)]
+    fan_out(event, &started, rest, cuts, wire);
+
     let hub = Hub::new();
     let mut subscription = hub.subscribe().start().expect("the hub is open");
     let without = Event {
@@ -258,6 +269,38 @@ fn same_every_way(event: &Event<'_>, cuts: &Cuts<'_>, wire: &[u8]) {
     assert!(subscription.try_recv().expect("the hub is open").is_none());
     assert_eq!(frame.id(), Some(id.as_str()));
     comes_back(&without.with_id(id.to_string()), frame.as_bytes());
+}
+
+/// Over a socket, from the threads that all inputs share.
+#[cfg(unix)]
+#[track_caller]
+fn fan_out(event: &Event<'_>, started: &Event<'_>, rest: &str, cuts: &Cuts<'_>, wire: &[u8]) {
+    static FANOUT: LazyLock<Fanout> = LazyLock::new(|| {
+        let one = Fanout::builder().with_threads(1);
+        one.build().expect("there are threads")
+    });
+    if wire.len() > 32 << 10 {
+        // Nobody reads while it is handed over: what is sent is to fit into the socket.
+        return;
+    }
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
+    // Nothing takes this long unless it hangs.
+    let patience = Some(Duration::from_secs(60));
+    client.set_read_timeout(patience).expect("a socket");
+    let emitter = ResponseHead::new().start(server).expect("a plain head");
+    let subscription = hub.subscribe().start().expect("the hub is open");
+    hub.publish(event).expect("it can be sent");
+    let served = subscription.serve_in(&FANOUT, emitter, None);
+    assert!(served.is_ok(), "{served:?}");
+    let published = hub.publish_with(started, |data| {
+        in_pieces(cuts, rest, |piece| data.write_all(piece.as_bytes()))
+    });
+    published.expect("it can be sent");
+    hub.close();
+    let mut response = Vec::new();
+    client.read_to_end(&mut response).expect("it is closed");
+    assert_eq!(unchunked(&response), [b":\n\n", wire, wire].concat());
 }
 
 /// Bytes that outlive the emitter.
