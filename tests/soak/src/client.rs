@@ -23,7 +23,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     Ok(())
 }
 
-fn this_as_a_server(address: &str) -> Command {
+pub(crate) fn this_as_a_server(address: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["serve", address]);
     command

@@ -20,7 +20,7 @@ use sse_io::hub::{
 use sse_io::{Event, Heartbeat, Hub, Reader, ResponseHead};
 
 use crate::rng::Rng;
-use crate::{Result, USAGE};
+use crate::{Result, duration};
 
 const PUBLISHERS: u64 = 8;
 const SUBSCRIBERS: u64 = 200;
@@ -69,23 +69,22 @@ const LIMITS: [Limits; 3] = [
     },
 ];
 
-pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
-    let mut left = Duration::from_secs(180);
-    while let Some(option) = arguments.next() {
-        let mut number = || {
-            arguments
-                .next()
-                .ok_or(USAGE)?
-                .parse::<u64>()
-                .map_err(<_>::from)
-        };
-        let number: Result<u64> = match option.as_str() {
-            "--minutes" => number().map(|minutes| minutes * 60),
-            "--seconds" => number(),
-            _ => Err(format!("unknown option {option}").into()),
-        };
-        left = Duration::from_secs(number?);
+/// Rounds without a word, for so long, beside whatever else the process does.
+pub(crate) fn rounds(time: Duration) -> Result<Tally> {
+    let over = Instant::now() + time;
+    let mut total = Tally::default();
+    for round in 0.. {
+        let left = over.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        total += go_round(round, &LIMITS[round % LIMITS.len()], left.min(ROUND))?;
     }
+    Ok(total)
+}
+
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
+    let mut left = duration(arguments)?;
     let threads = threads()?;
     let mut total = Tally::default();
     let mut resident = Vec::new();
@@ -117,14 +116,14 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
 
 /// What a round, or all of them, came to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    published: u64,
+pub(crate) struct Tally {
+    pub(crate) published: u64,
     visits: u64,
     served: u64,
-    received: u64,
+    pub(crate) received: u64,
     /// How often a gap was told at the start, and a lag later on.
-    gaps: u64,
-    lags: u64,
+    pub(crate) gaps: u64,
+    pub(crate) lags: u64,
     /// How many events were said to be missed at most, and how many were.
     told: u64,
     missed: u64,
@@ -677,12 +676,12 @@ fn serve(
     Ok(())
 }
 
-fn threads() -> io::Result<usize> {
+pub(crate) fn threads() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/task")?.count())
 }
 
 /// A thread that was waited for may stand in the list for a moment.
-fn wait_for_threads(wanted: usize) -> Result<()> {
+pub(crate) fn wait_for_threads(wanted: usize) -> Result<()> {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let threads = threads()?;
@@ -696,7 +695,7 @@ fn wait_for_threads(wanted: usize) -> Result<()> {
     }
 }
 
-fn resident_bytes() -> Result<u64> {
+pub(crate) fn resident_bytes() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
