@@ -116,13 +116,13 @@ pub struct Body {
 /// What the two ends share. At most one of them waits: the writer while the pipe is full, or the
 /// body while it is empty.
 struct Pipe {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     changed: Condvar,
     capacity: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     bytes: VecDeque<u8>,
     /// How many of the bytes the last flush covers, until the body has come to its end.
     flushed: Option<usize>,
@@ -292,12 +292,12 @@ impl Drop for Body {
 }
 
 impl Pipe {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
         ignore_poison(self.state.lock())
     }
 
     /// Waits until there is room for a byte.
-    fn wait_for_room(&self, timeout: Option<Duration>) -> io::Result<MutexGuard<'_, State>> {
+    fn wait_for_room(&self, timeout: Option<Duration>) -> io::Result<MutexGuard<'_, Contents>> {
         let mut state = self.lock();
         // The clock is only asked where there is something to wait for.
         let mut deadline = None;
@@ -322,7 +322,7 @@ impl Pipe {
     }
 
     /// Waits until there are bytes, a flush that the body has not come by, or the end.
-    fn wait_for_bytes(&self) -> MutexGuard<'_, State> {
+    fn wait_for_bytes(&self) -> MutexGuard<'_, Contents> {
         let mut state = self.lock();
         while state.bytes.is_empty() && state.flushed.is_none() && !state.writer_gone {
             state = ignore_poison(self.changed.wait(state));

@@ -19,7 +19,7 @@ pub use self::socket::{Peer, Socket};
 
 use crate::event::Event;
 use crate::sync::{Signal, ignore_poison};
-use crate::writer::{DataWriter, Frame, Framing, Writer};
+use crate::writer::{DataWriter, FrameBuffer, Framing, Writer};
 
 /// A live event stream, shared by any number of threads: each event goes out whole and at once.
 ///
@@ -265,7 +265,7 @@ impl<W: Write> Emitter<W> {
 
     /// Sends what was encoded before, under the rules of [`emit`](Emitter::emit). `None` when the
     /// stream was closed before anything was written.
-    pub(crate) fn send_encoded(&self, frame: &mut Frame) -> io::Result<Option<usize>> {
+    pub(crate) fn send_encoded(&self, frame: &mut FrameBuffer) -> io::Result<Option<usize>> {
         let _last = FinishIfClosed(&self.stream);
         self.stream.send_if_open(frame)
     }
@@ -277,7 +277,7 @@ impl<W: Write> Emitter<W> {
         &self,
         heartbeat: &Heartbeat,
         position: Option<&str>,
-        frame: &mut Frame,
+        frame: &mut FrameBuffer,
     ) -> io::Result<bool> {
         let _last = FinishIfClosed(&self.stream);
         self.stream.beat(heartbeat, position, frame)
@@ -315,7 +315,7 @@ impl<W: Write> Emitter<W> {
         self.stream.control.raise_at_close(signal)
     }
 
-    fn send(&self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
+    fn send(&self, encode: impl FnOnce(&mut FrameBuffer) -> io::Result<()>) -> io::Result<usize> {
         let control = &self.stream.control;
         let mut frame = control.open_frame()?;
         let _last = FinishIfClosed(&self.stream);
@@ -438,12 +438,12 @@ impl<W: Write> fmt::Debug for Emitter<W> {
 
 impl<W: Write> Stream<W> {
     /// Writes and flushes one frame, unless the stream is closed.
-    fn send(&self, frame: &mut Frame) -> io::Result<usize> {
+    fn send(&self, frame: &mut FrameBuffer) -> io::Result<usize> {
         self.send_if_open(frame)?.ok_or_else(closed)
     }
 
     /// Writes and flushes one frame; `None` when the stream is closed.
-    fn send_if_open(&self, frame: &mut Frame) -> io::Result<Option<usize>> {
+    fn send_if_open(&self, frame: &mut FrameBuffer) -> io::Result<Option<usize>> {
         let mut writer = ignore_poison(self.writer.lock());
         match writer.as_mut() {
             Some(writer) if !self.control.lock().closed => self.write(writer, frame).map(Some),
@@ -452,7 +452,7 @@ impl<W: Write> Stream<W> {
     }
 
     /// Writes and flushes one frame; a failure closes the stream, and so does a panic.
-    fn write(&self, writer: &mut Writer<W>, frame: &mut Frame) -> io::Result<usize> {
+    fn write(&self, writer: &mut Writer<W>, frame: &mut FrameBuffer) -> io::Result<usize> {
         let unsent = CloseOnDrop(&self.control);
         let length = writer.send(frame)?;
         writer.flush()?;
@@ -466,7 +466,7 @@ impl<W: Write> Stream<W> {
         &self,
         heartbeat: &Heartbeat,
         position: Option<&str>,
-        frame: &mut Frame,
+        frame: &mut FrameBuffer,
     ) -> io::Result<bool> {
         let Some(mut writer) = self.try_lock() else {
             // Somebody writes at this moment: the stream is anything but idle.

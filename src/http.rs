@@ -8,13 +8,15 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::digits::whole_number;
 use crate::emitter::Emitter;
-use crate::writer::{Frame, Framing, flush};
+use crate::writer::{FrameBuffer, Framing, flush};
 
 mod guard;
 mod request;
 
 pub use guard::{Guard, Refusal};
+pub(crate) use request::MAX_LAST_EVENT_ID;
 pub use request::{accepts_event_stream, last_event_id};
 
 /// The headers of every event stream, for servers that write the response head themselves.
@@ -152,7 +154,7 @@ impl ResponseHead {
     /// sent: nothing is written. Otherwise what the stream fails with. The stream is dropped in
     /// both cases.
     pub fn start<W: Write>(self, mut stream: W) -> io::Result<Emitter<W>> {
-        let mut first = Frame::default();
+        let mut first = FrameBuffer::default();
         first.clear();
         match self.retry {
             Some(retry) => first.retry(retry)?,
@@ -326,15 +328,7 @@ pub fn is_event_stream(content_type: impl AsRef<[u8]>) -> bool {
 /// assert_eq!(retry_after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
 /// ```
 pub fn retry_after(value: impl AsRef<[u8]>) -> Option<Duration> {
-    let digits = value.as_ref().trim_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add = |sum: u64, digit: &u8| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    };
-    Some(Duration::from_secs(digits.iter().fold(0, add)))
+    whole_number(value.as_ref().trim_ascii()).map(Duration::from_secs)
 }
 
 /// Sets options on the sockets that a listener will accept, by setting them on the listener, whose

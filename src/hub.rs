@@ -170,7 +170,7 @@ use self::ids::Ids;
 use self::shared::{Audience, Key, Owner, Shared, State};
 use crate::event::Event;
 use crate::sync::wait_until;
-use crate::writer::{DataWriter, Frame as Buffer};
+use crate::writer::{DataWriter, FrameBuffer as Buffer};
 
 /// Broadcasts events to any number of subscribers, and keeps the newest for those that come back.
 /// See the [module](self) for how it works.

@@ -80,6 +80,7 @@ pub mod _guide;
 pub mod body;
 mod buffer;
 pub mod client;
+mod digits;
 mod emitter;
 mod encode;
 mod event;

@@ -38,7 +38,7 @@ const ROOM: usize = 18;
 pub struct Writer<W> {
     inner: W,
     framing: Framing,
-    frame: Frame,
+    frame: FrameBuffer,
     /// A write has failed, or is under way.
     broken: bool,
 }
@@ -72,7 +72,7 @@ impl<W: Write> Writer<W> {
         Writer {
             inner,
             framing,
-            frame: Frame::default(),
+            frame: FrameBuffer::default(),
             broken: false,
         }
     }
@@ -215,7 +215,10 @@ impl<W: Write> Writer<W> {
         self.inner
     }
 
-    fn write(&mut self, encode: impl FnOnce(&mut Frame) -> io::Result<()>) -> io::Result<usize> {
+    fn write(
+        &mut self,
+        encode: impl FnOnce(&mut FrameBuffer) -> io::Result<()>,
+    ) -> io::Result<usize> {
         if self.broken {
             return Err(broken_pipe());
         }
@@ -227,7 +230,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes a frame that was encoded elsewhere, and returns its length.
-    pub(crate) fn send(&mut self, frame: &mut Frame) -> io::Result<usize> {
+    pub(crate) fn send(&mut self, frame: &mut FrameBuffer) -> io::Result<usize> {
         if self.broken {
             return Err(broken_pipe());
         }
@@ -285,12 +288,12 @@ fn broken_pipe() -> io::Error {
 /// A frame being built, with room around it for a chunk's size line and CRLF, so that the chunk is
 /// one slice.
 #[derive(Debug, Default)]
-pub(crate) struct Frame {
+pub(crate) struct FrameBuffer {
     /// [`ROOM`] bytes, then the frame.
     bytes: Vec<u8>,
 }
 
-impl Frame {
+impl FrameBuffer {
     /// Makes it empty.
     #[inline]
     pub(crate) fn clear(&mut self) {
@@ -300,11 +303,11 @@ impl Frame {
 
     /// The buffer to use for the next frame: this one, unless a huge frame has blown it up.
     #[inline]
-    pub(crate) fn recycle(self) -> Frame {
+    pub(crate) fn recycle(self) -> FrameBuffer {
         if self.bytes.capacity() <= buffer::KEEP {
             self
         } else {
-            Frame::default()
+            FrameBuffer::default()
         }
     }
 
@@ -315,7 +318,7 @@ impl Frame {
     /// Gives the buffer back if it is larger than this.
     pub(crate) fn shrink(&mut self, keep: usize) {
         if self.bytes.capacity() > keep {
-            *self = Frame::default();
+            *self = FrameBuffer::default();
         }
     }
 

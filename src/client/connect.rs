@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use super::closer::Control;
 use super::error::{Error, ErrorKind};
-use crate::http;
-
-/// The longest last event ID that is sent, in bytes: about what a header can hold anywhere.
-const MAX_ID: usize = 4 << 10;
+use crate::http::{self, MAX_LAST_EVENT_ID};
 
 /// Makes one HTTP request for an [`EventSource`](super::EventSource) and returns its response.
 ///
@@ -240,7 +237,7 @@ impl<'a> Request<'a> {
 /// Whether this is an id that a header cannot carry.
 pub(super) fn withholds(id: &str) -> bool {
     let cannot_be_sent = |b: u8| b.is_ascii_control() && b != b'\t';
-    id.len() > MAX_ID || id.bytes().any(cannot_be_sent)
+    id.len() > MAX_LAST_EVENT_ID || id.bytes().any(cannot_be_sent)
 }
 
 impl fmt::Debug for Request<'_> {

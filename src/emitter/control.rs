@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::socket::Peer;
 use crate::sync::{Signal, ignore_poison, wait_until};
-use crate::writer::Frame;
+use crate::writer::FrameBuffer;
 
 /// How many frame buffers an emitter keeps for the threads that use it at once.
 const SPARE_FRAMES: usize = 4;
@@ -15,13 +15,13 @@ const SPARE_FRAMES: usize = 4;
 /// What is known of a stream without touching it.
 #[derive(Debug)]
 pub(super) struct Control {
-    state: Mutex<State>,
+    state: Mutex<Status>,
     /// The stream was closed or has ended, or a heartbeat was stopped.
     pub(super) changed: Condvar,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct Status {
     pub(super) closed: bool,
     /// It was closed as one that is broken: it gets no proper end.
     pub(super) aborted: bool,
@@ -30,7 +30,7 @@ pub(super) struct State {
     /// When a write last ended.
     pub(super) last_write: Instant,
     /// Buffers not in use.
-    spare: Vec<Frame>,
+    spare: Vec<FrameBuffer>,
     /// What to raise when the stream is closed: threads that wait for something else as well.
     watchers: Vec<Arc<Signal>>,
     /// Whom a thread waits for in a read: it is to return when the stream has ended.
@@ -39,7 +39,7 @@ pub(super) struct State {
 
 impl Control {
     pub(super) fn new() -> Self {
-        let state = State {
+        let state = Status {
             closed: false,
             aborted: false,
             ended: false,
@@ -54,12 +54,12 @@ impl Control {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Status> {
         ignore_poison(self.state.lock())
     }
 
     /// Waits until it is so, at most for `timeout`; returns whether it is.
-    pub(super) fn wait_for(&self, timeout: Option<Duration>, is_so: fn(&State) -> bool) -> bool {
+    pub(super) fn wait_for(&self, timeout: Option<Duration>, is_so: fn(&Status) -> bool) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         is_so(&wait_until(&self.changed, self.lock(), deadline, is_so))
     }
@@ -75,7 +75,7 @@ impl Control {
         self.close_with(state);
     }
 
-    fn close_with(&self, mut state: MutexGuard<'_, State>) {
+    fn close_with(&self, mut state: MutexGuard<'_, Status>) {
         state.closed = true;
         // They are not needed again: a stream closes once.
         let watchers = std::mem::take(&mut state.watchers);
@@ -87,7 +87,7 @@ impl Control {
     }
 
     /// An empty frame buffer, while the stream is open.
-    pub(super) fn open_frame(&self) -> io::Result<Frame> {
+    pub(super) fn open_frame(&self) -> io::Result<FrameBuffer> {
         let mut state = self.lock();
         if state.closed {
             return Err(closed());
@@ -98,7 +98,7 @@ impl Control {
         Ok(frame)
     }
 
-    pub(super) fn put_back(&self, frame: Frame) {
+    pub(super) fn put_back(&self, frame: FrameBuffer) {
         let frame = frame.recycle();
         let mut state = self.lock();
         if state.spare.len() < SPARE_FRAMES {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Control, FinishIfClosed, Stream};
 use crate::event::Event;
 use crate::sync::ignore_poison;
-use crate::writer::Frame;
+use crate::writer::FrameBuffer;
 
 /// A heartbeat thread copies a few bytes and writes them; the rest is for the inner writer.
 pub(super) const STACK: usize = 256 << 10;
@@ -111,7 +111,7 @@ impl Heartbeat {
         self.interval
     }
 
-    pub(crate) fn encode(&self, frame: &mut Frame) {
+    pub(crate) fn encode(&self, frame: &mut FrameBuffer) {
         match &self.beat {
             Beat::Comment => frame.comment(""),
             Beat::Event(wire) => frame.extend(wire),
@@ -214,7 +214,7 @@ impl<W: Write> Pulse<W> {
 
     fn run(self) -> io::Result<()> {
         let every = self.heartbeat.interval();
-        let mut frame = Frame::default();
+        let mut frame = FrameBuffer::default();
         let mut state = self.control.lock();
         while !state.closed && !self.stopped.load(Ordering::Relaxed) {
             let idle = state.last_write.elapsed();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::heartbeat::{Heartbeat, STACK};
 use super::socket::{Peer, Socket};
 use super::{Control, FinishIfClosed, Stream, ignore_poison};
-use crate::writer::Frame;
+use crate::writer::FrameBuffer;
 
 /// Watches on a thread of its own. Does nothing where the stream has ended.
 pub(super) fn spawn<W: Socket + 'static>(
@@ -52,7 +52,7 @@ struct Watch<W: Socket> {
 
 impl<W: Socket> Watch<W> {
     fn run(self) {
-        let mut frame = Frame::default();
+        let mut frame = FrameBuffer::default();
         while let Some(idle) = self.open_and_idle() {
             let left = self.heartbeat.interval().saturating_sub(idle);
             if left.is_zero() {

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// The longest last event ID that is taken, in bytes: about what a header can hold anywhere.
-const MAX_ID: usize = 4 << 10;
+/// The longest last event ID that a client sends or a server takes, in bytes: about what a header can
+/// hold anywhere.
+pub(crate) const MAX_LAST_EVENT_ID: usize = 4 << 10;
 
 /// The last event ID that a client resumes after: the request's `Last-Event-ID` header, else the
 /// `lastEventId` parameter in the query of the request target (`/events?lastEventId=7`), for clients
@@ -41,7 +42,7 @@ where
         _ => parameter("lastEventId", target)?,
     };
     let breaks_out = |b: &u8| matches!(b, b'\r' | b'\n' | 0);
-    if id.is_empty() || id.len() > MAX_ID || id.iter().any(breaks_out) {
+    if id.is_empty() || id.len() > MAX_LAST_EVENT_ID || id.iter().any(breaks_out) {
         return None;
     }
     match id {

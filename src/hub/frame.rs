@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::encode::{self, InvalidField};
 use crate::event::Event;
-use crate::writer::Frame as Buffer;
+use crate::writer::FrameBuffer as Buffer;
 
 thread_local! {
     /// Where this thread encodes before it knows how much there is to share.

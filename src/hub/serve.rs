@@ -6,7 +6,7 @@ use std::mem;
 use super::error::RecvError;
 use super::subscription::{Gathered, Subscription};
 use crate::emitter::{Emitter, Heartbeat};
-use crate::writer::Frame as Buffer;
+use crate::writer::FrameBuffer as Buffer;
 
 /// What a connection keeps of its buffer while it waits.
 const SPARE: usize = 2 << 10;

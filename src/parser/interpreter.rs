@@ -8,6 +8,7 @@ use super::Step;
 use super::extensions::Extensions;
 use super::line::{self, Cursor, Field, Head};
 use crate::buffer;
+use crate::digits::whole_number;
 use crate::event::Event;
 use crate::scan::{CR, LF, Marks, count};
 
@@ -295,7 +296,7 @@ impl Interpreter {
 
     #[cold]
     fn retry_time(&mut self, value: &str) -> bool {
-        if let Some(millis) = whole_number(value).filter(|_| value.len() <= self.limit) {
+        if let Some(millis) = whole_number(value.as_bytes()).filter(|_| value.len() <= self.limit) {
             self.block.retry = Some(Duration::from_millis(millis));
             self.retry = self.block.retry;
         }
@@ -550,17 +551,4 @@ impl Interpreter {
             Value::Kept => self.data == data,
         }
     }
-}
-
-/// One or more ASCII digits; what does not fit is the largest number.
-fn whole_number(value: &str) -> Option<u64> {
-    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digit = |number: u64, byte| {
-        number
-            .saturating_mul(10)
-            .saturating_add(u64::from(byte - b'0'))
-    };
-    Some(value.bytes().fold(0, digit))
 }

@@ -10,10 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sse_io::{
-    Emitter, Event, EventTooLarge, Events, Heartbeat, HeartbeatThread, IntoEvents, InvalidField,
-    Item, ParseEventError, Parser, Reader, ResponseHead, Writer,
-};
+use sse_io::{Emitter, Event, HeartbeatThread, Item, Reader, ResponseHead};
 use util::within;
 use util::writers::{Call, DEADLINE, Fault, Record, Short, What, gated, writes};
 
@@ -677,26 +674,6 @@ fn the_debug_form_tells_whether_it_is_closed() {
     assert_eq!(format!("{emitter:?}"), "Emitter { closed: false, .. }");
     emitter.close();
     assert_eq!(format!("{emitter:?}"), "Emitter { closed: true, .. }");
-}
-
-#[test]
-fn everything_may_cross_threads() {
-    fn send_and_sync<T: Send + Sync>() {}
-    send_and_sync::<Event<'static>>();
-    send_and_sync::<Item<'static>>();
-    send_and_sync::<Writer<Vec<u8>>>();
-    send_and_sync::<Reader<&[u8]>>();
-    send_and_sync::<Events<'static, &[u8]>>();
-    send_and_sync::<IntoEvents<&[u8]>>();
-    send_and_sync::<Parser>();
-    send_and_sync::<Emitter>();
-    send_and_sync::<Emitter<Vec<u8>>>();
-    send_and_sync::<Heartbeat>();
-    send_and_sync::<HeartbeatThread>();
-    send_and_sync::<ResponseHead>();
-    send_and_sync::<InvalidField>();
-    send_and_sync::<EventTooLarge>();
-    send_and_sync::<ParseEventError>();
 }
 
 /// Tells when the thread ends that wrote last.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sse_io::body::{Body, BodyWriter, channel};
+use sse_io::body::{Body, channel};
 use sse_io::{Emitter, Event, Item, Reader, Writer};
 use util::writers::DEADLINE;
 use util::{Rng, within};
@@ -597,9 +597,6 @@ fn a_padded_body_is_live_through_tiny_http() {
 
 #[test]
 fn both_ends_go_to_other_threads() {
-    fn is<T: Send + Sync + 'static>() {}
-    is::<BodyWriter>();
-    is::<Body>();
     fn pulled(_: impl Read + Send + 'static) {}
     pulled(channel(1).1);
     fn lines(_: impl BufRead + Send + 'static) {}

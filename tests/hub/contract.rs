@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sse_io::hub::{
-    Builder, Ending, EventId, Frame, GapPolicy, IdPolicy, IntoIter, Iter, LagPolicy, PublishError,
-    RecvError, Resumption, Stats, Subscribe, SubscribeError, Subscription,
+    EventId, Frame, GapPolicy, IdPolicy, PublishError, RecvError, Resumption, SubscribeError,
+    Subscription,
 };
 use sse_io::{Event, Hub, InvalidField, Reader};
 use util::within;
@@ -1038,22 +1038,4 @@ fn ids_and_frames_can_be_shown() {
     );
     assert!(format!("{:?}", hub.subscribe().with_topics(["t"])).contains("\"t\""));
     assert!(format!("{:?}", Hub::builder()).contains("1024"));
-}
-
-#[test]
-fn handles_can_be_sent_and_shared() {
-    fn shared<T: Send + Sync>() {}
-    fn sent<T: Send>() {}
-    shared::<Hub>();
-    shared::<Frame>();
-    shared::<EventId>();
-    shared::<Stats>();
-    shared::<RecvError>();
-    shared::<SubscribeError>();
-    shared::<Ending>();
-    shared::<(IdPolicy, GapPolicy, LagPolicy, Resumption)>();
-    shared::<Builder>();
-    sent::<Subscription>();
-    sent::<Subscribe>();
-    sent::<(IntoIter, Iter<'_>)>();
 }

@@ -7,7 +7,7 @@ use crate::emitter::{Heartbeat, Socket};
 use crate::hub::error::RecvError;
 use crate::hub::serve::{Ending, LagPolicy};
 use crate::hub::subscription::{Gathered, Subscription};
-use crate::writer::{Frame as Buffer, Framing};
+use crate::writer::{FrameBuffer as Buffer, Framing};
 
 /// How many writes a connection may make before others have their turn.
 const WRITES: usize = 4;

@@ -9,7 +9,7 @@ use super::connection::{Connection, Turn};
 use super::{Pool, guard};
 use crate::hub::serve::Ending;
 use crate::sync::{Lane, Token};
-use crate::writer::Frame as Buffer;
+use crate::writer::FrameBuffer as Buffer;
 
 /// How often each connection is looked at: whether its peer has hung up.
 const LOOK: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use super::connection::{Connection, Turn};
 use super::{Pool, guard, hung_up};
 use crate::hub::serve::Ending;
 use crate::sync::ignore_poison;
-use crate::writer::Frame as Buffer;
+use crate::writer::FrameBuffer as Buffer;
 
 /// How long a thread waits for one connection while others may be in the queue.
 const PATIENCE: Duration = Duration::from_millis(50);

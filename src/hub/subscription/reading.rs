@@ -10,7 +10,7 @@ use crate::hub::error::RecvError;
 use crate::hub::frame::Frame;
 use crate::hub::paging::Page;
 use crate::hub::shared::{Entry, Position, Read, Take};
-use crate::writer::Frame as Buffer;
+use crate::writer::FrameBuffer as Buffer;
 
 /// How many bytes of waiting frames go into one write.
 const JOIN: usize = 16 << 10;
