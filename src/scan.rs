@@ -14,7 +14,7 @@ pub(crate) const LF: u8 = b'\n';
 pub(crate) const BLOCK: usize = 64;
 
 /// A one in each byte of a word.
-const EACH: u64 = u64::MAX / 0xff;
+pub(crate) const EACH: u64 = u64::MAX / 0xff;
 
 /// A cursor over the line breaks of one buffer, front to back.
 ///

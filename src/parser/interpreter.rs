@@ -286,12 +286,12 @@ impl Interpreter {
     /// An id takes effect even if its event is too large to be given out.
     #[inline(always)]
     fn id(&mut self, text: &str, value: Span) -> bool {
-        let id = value.of(text).as_bytes();
-        count::scanned(id.len());
-        if id.len() <= self.limit && !id.contains(&0) {
+        let length = value.end - value.from;
+        count::scanned(length);
+        if length <= self.limit && !line::holds_nul(text.as_bytes(), value.from, length) {
             self.block.id = Value::Text(value);
         }
-        self.charge(id.len())
+        self.charge(length)
     }
 
     #[cold]

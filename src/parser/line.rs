@@ -1,6 +1,6 @@
 //! Lines: where they end in a text, and which field their beginning names.
 
-use crate::scan::{self, BLOCK, CR, LF, Marks};
+use crate::scan::{self, BLOCK, CR, EACH, LF, Marks};
 
 /// Where a walk over the lines of a text has come to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,8 +179,48 @@ pub(super) fn are_idle(lines: &[u8]) -> bool {
     breaks >= over >> 1
 }
 
+/// Whether so many bytes from there on hold a NUL. Those of most ids fit into a head, which takes one
+/// step.
+#[inline(always)]
+pub(super) fn holds_nul(text: &[u8], from: usize, length: usize) -> bool {
+    match length {
+        0..8 => {
+            // The bytes behind get their lowest bit set: they are none.
+            let Head(head) = Head::of(&text[from..]);
+            let head = head | EACH << (8 * length);
+            head.wrapping_sub(EACH) & !head & (EACH * 0x80) != 0
+        }
+        _ => text[from..from + length].contains(&0),
+    }
+}
+
 /// Name and value of a line with an unknown field.
 pub(super) fn split(line: &str) -> (&str, &str) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
     (name, value.strip_prefix(' ').unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_counts_from_the_first_byte_to_the_last() {
+        for length in 0..20 {
+            for filler in [1, b'x', 0x80, 0xff] {
+                // What lies around is NUL.
+                let mut text = [0; 40];
+                for behind in [0, 4, 15] {
+                    let text = &mut text[..5 + length + behind];
+                    text[5..5 + length].fill(filler);
+                    assert!(!holds_nul(text, 5, length), "{length} of {filler}");
+                    for at in 5..5 + length {
+                        text[at] = 0;
+                        assert!(holds_nul(text, 5, length), "at {at} of {length}");
+                        text[at] = filler;
+                    }
+                }
+            }
+        }
+    }
 }
