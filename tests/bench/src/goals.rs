@@ -8,14 +8,31 @@ use crate::table::{Table, number, times};
 use crate::writing;
 
 /// How many times as fast as the best peer the default way of reading is to be.
-fn reading_goal(stream: &str) -> f64 {
-    match stream {
-        "openai" | "openai-crlf" | "heartbeats" => 2.0,
-        "openai-cjk" => 1.3,
+fn reading_goal(stream: &str) -> Option<f64> {
+    Some(match stream {
+        "openai" => 2.0,
+        "openai-crlf" => 1.8,
+        "openai-cjk" => 1.25,
         "anthropic" => 3.0,
-        "tiny" | "id-event" => 4.0,
-        _ => 1.0,
-    }
+        "tiny" => 3.8,
+        "id-event" => 4.2,
+        "heartbeats" => 2.1,
+        "long-lines" => 0.75,
+        "1mib-line" => 1.2,
+        _ => return None,
+    })
+}
+
+/// The same for the push parser that is fed with one event or one heartbeat at a time.
+fn singly_goal(stream: &str) -> Option<f64> {
+    Some(match stream {
+        "openai" | "openai-crlf" | "tiny" => 1.5,
+        "anthropic" => 2.0,
+        "id-event" => 2.1,
+        "heartbeats" => 1.7,
+        "1mib-line" => 1.0,
+        _ => return None,
+    })
 }
 
 /// A comparison, and what it is to come to.
@@ -75,27 +92,29 @@ pub fn best_peer(
     peers.min_by(|one, other| one.median().total_cmp(&other.median()))
 }
 
-/// The reading goals of one stream: in pieces, an event at a time, and beside the floor.
+/// The reading goals of one stream: lent and owned in pieces, an event at a time, the client beside
+/// the reader, and the reader beside the floor.
 pub fn of_reading(stream: &str, measured: &[Measured]) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    let (name, setup) = reading::DEFAULT;
-    let ours = find(measured, name, setup);
-    let goal = Some(reading_goal(stream));
+    let ours = |(name, setup)| find(measured, name, setup);
+    let reader = ours(reading::DEFAULT);
     let in_pieces = best_peer(measured, |one| one.setup != EVENT_AT_A_TIME);
-    if let (Some(ours), Some(peer)) = (ours, in_pieces) {
-        outcomes.push(Outcome::of(stream, ours, peer, goal));
-    }
-    let goal = (stream == "1mib-line").then_some(1.0);
-    let whole = find(measured, reading::PARSER, EVENT_AT_A_TIME);
-    let peer = best_peer(measured, |one| one.setup == EVENT_AT_A_TIME);
-    if let (Some(ours), Some(peer)) = (whole, peer) {
-        outcomes.push(Outcome::of(stream, ours, peer, goal));
-    }
+    let singly = best_peer(measured, |one| one.setup == EVENT_AT_A_TIME);
     let floor = measured.iter().find(|one| one.name == reading::LIMIT);
-    if let (Some(ours), Some(floor)) = (ours, floor) {
-        outcomes.push(Outcome::of(stream, ours, floor, None));
-    }
-    outcomes
+    let short = !is_long(stream);
+    let mut rows = vec![
+        (reader, in_pieces, reading_goal(stream)),
+        (ours(reading::OWNED), in_pieces, short.then_some(1.0)),
+        (
+            ours((reading::PARSER, EVENT_AT_A_TIME)),
+            singly,
+            singly_goal(stream),
+        ),
+        (reader, floor, None),
+    ];
+    rows.extend(reading::CLIENTS.map(|client| (ours(client), reader, Some(0.95))));
+    rows.into_iter()
+        .filter_map(|(ours, other, goal)| Some(Outcome::of(stream, ours?, other?, goal)))
+        .collect()
 }
 
 /// The writing goals of one stream: beside the best peer, the naive loop and the floor.

@@ -21,6 +21,14 @@ pub const EVENT_AT_A_TIME: &str = "one event a chunk";
 pub const BUFFER: usize = 16 << 10;
 /// The contender that goals are about.
 pub const DEFAULT: (&str, &str) = ("Reader, lending", "BufReader, 16 KiB");
+/// The same with events that the caller keeps.
+pub const OWNED: (&str, &str) = ("Reader, owned", DEFAULT.1);
+/// The client over the same buffer, without a terminator and with one: what it costs to reconnect
+/// and to look for the end.
+pub const CLIENTS: [(&str, &str); 2] = [
+    ("EventSource, lending", DEFAULT.1),
+    ("EventSource, to a terminator", DEFAULT.1),
+];
 /// The contender that the ratios of the tables are to.
 pub const REFERENCE: (&str, &str) = ("sse-core 0.2.3", "16 KiB chunks");
 
@@ -53,6 +61,13 @@ impl<'s> Inputs<'s> {
         let starts = std::iter::once(&0).chain(&self.stream.ends);
         let piece = |(&start, &end)| self.whole.slice(start..end);
         starts.zip(&self.stream.ends).map(piece).collect()
+    }
+
+    /// The stream, and an event with just this data at its end.
+    fn terminated(&self, data: &str) -> Bytes {
+        [&self.whole[..], format!("data: {data}\n\n").as_bytes()]
+            .concat()
+            .into()
     }
 
     /// A contender out of what drives it, which is given twice: for the timed pass and for the check.

@@ -3,31 +3,36 @@
 use std::io::{BufRead, BufReader};
 
 use bytes::Bytes;
-use sse_io::{Event, Parser, Reader};
+use sse_io::client::{Connect, ConnectError, Request, Response};
+use sse_io::{Event, EventSource, Parser, Reader};
 
-use super::{BUFFER, DEFAULT, EVENT_AT_A_TIME, Inputs, Pieces};
+use super::{BUFFER, CLIENTS, DEFAULT, EVENT_AT_A_TIME, Inputs, OWNED, Pieces};
 use crate::measure::{Contender, Role};
 use crate::sink::Sink;
 
 /// The name of the push parser, which is fed with chunks.
 pub const PARSER: &str = "Parser, lending";
 
+/// An event that no stream has.
+const TERMINATOR: &str = "[END]";
+
 pub(super) fn contenders<'s>(inputs: &Inputs<'s>) -> Vec<Contender<'s>> {
     let buffered = || (inputs.whole.clone(), BUFFER);
     let slice = || inputs.whole.clone();
     let ours = Role::Ours;
-    let owned = "Reader, owned";
     let mut contenders = vec![
         inputs.contender(ours, DEFAULT, buffered(), lend_buffered, lend_buffered),
+        inputs.contender(ours, OWNED, buffered(), own_buffered, own_buffered),
+        inputs.contender(ours, (DEFAULT.0, "&[u8]"), slice(), lend_slice, lend_slice),
+        inputs.contender(ours, (OWNED.0, "&[u8]"), slice(), own_slice, own_slice),
+        inputs.contender(ours, CLIENTS[0], slice(), follow, follow),
         inputs.contender(
             ours,
-            (owned, DEFAULT.1),
-            buffered(),
-            own_buffered,
-            own_buffered,
+            CLIENTS[1],
+            inputs.terminated(TERMINATOR),
+            follow_to_terminator,
+            follow_to_terminator,
         ),
-        inputs.contender(ours, (DEFAULT.0, "&[u8]"), slice(), lend_slice, lend_slice),
-        inputs.contender(ours, (owned, "&[u8]"), slice(), own_slice, own_slice),
     ];
     for (setup, chunks) in [
         ("128 B chunks", inputs.pieces(128)),
@@ -90,6 +95,28 @@ fn lend_slice<S: Sink>(bytes: &Bytes, sink: &mut S) {
 
 fn own_slice<S: Sink>(bytes: &Bytes, sink: &mut S) {
     own(Reader::new(&bytes[..]), sink);
+}
+
+fn follow<S: Sink>(bytes: &Bytes, sink: &mut S) {
+    follow_on(client(bytes).with_finite(true), sink);
+}
+
+fn follow_to_terminator<S: Sink>(bytes: &Bytes, sink: &mut S) {
+    follow_on(client(bytes).with_terminator(TERMINATOR), sink);
+}
+
+/// A client of a server that is there at once.
+fn client(bytes: &[u8]) -> EventSource<impl Connect> {
+    EventSource::new(move |_: &Request<'_>| -> Result<_, ConnectError> {
+        let body = BufReader::with_capacity(BUFFER, bytes);
+        Ok(Response::new(200, "text/event-stream", body))
+    })
+}
+
+fn follow_on<S: Sink>(mut source: EventSource<impl Connect>, sink: &mut S) {
+    while let Some(event) = source.next_event().unwrap() {
+        take(&event, sink);
+    }
 }
 
 fn parse<S: Sink>(chunks: &Pieces, sink: &mut S) {
