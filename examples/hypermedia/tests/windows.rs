@@ -218,8 +218,8 @@ fn two_windows(dialect: &str) {
             "document.querySelector('#notices p').textContent === 'The job is done.'",
         );
     }
-    assert_eq!(errors(one), [String::new(); 0]);
-    assert_eq!(errors(two), [String::new(); 0]);
+    assert_eq!(errors(one), Vec::<String>::new());
+    assert_eq!(errors(two), Vec::<String>::new());
 
     // Killed in the middle of a job, and started again.
     submit(one, 1, "before");

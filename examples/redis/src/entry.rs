@@ -9,6 +9,9 @@ use sse_io::Event;
 /// the history is bounded, and the log has room for many.
 pub const MAX_BYTES: usize = 64 << 10;
 
+/// How many topics a post or a subscriber may name.
+pub const MAX_TOPICS: usize = 32;
+
 /// The id that Redis gave an entry. Ids have the order of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {
@@ -91,6 +94,10 @@ impl Post {
     ///
     /// Why it cannot.
     pub fn check(&self) -> Result<(), String> {
+        let topics = self.topics.len();
+        if topics > MAX_TOPICS {
+            return Err(format!("{topics} topics are more than {MAX_TOPICS}"));
+        }
         let mut wire = Vec::new();
         let bytes = self.event().encode(&mut wire).map_err(|e| e.to_string())?;
         let bytes = bytes + self.topics.iter().map(String::len).sum::<usize>();
@@ -170,5 +177,12 @@ mod tests {
         assert_eq!(post("fine", "x".into()).check(), Ok(()));
         assert!(post("two\nlines", "x".into()).check().is_err());
         assert!(post("large", "x".repeat(MAX_BYTES)).check().is_err());
+        let topics = |count| Post {
+            topics: vec![String::new(); count],
+            ..Post::default()
+        };
+        assert_eq!(topics(MAX_TOPICS).check(), Ok(()));
+        let problem = topics(MAX_TOPICS + 1).check();
+        assert_eq!(problem, Err("33 topics are more than 32".into()));
     }
 }

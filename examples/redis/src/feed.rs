@@ -1,5 +1,6 @@
 //! The hub that this process has at the moment.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sse_io::Hub;
@@ -8,6 +9,7 @@ use sse_io::Hub;
 #[derive(Debug)]
 pub struct Feed {
     hub: Mutex<Option<Hub>>,
+    has_redis: AtomicBool,
     max_subscribers: usize,
 }
 
@@ -16,6 +18,7 @@ impl Feed {
     pub fn new(max_subscribers: usize) -> Self {
         Feed {
             hub: Mutex::new(None),
+            has_redis: AtomicBool::new(false),
             max_subscribers,
         }
     }
@@ -23,6 +26,16 @@ impl Feed {
     /// How many subscribers there may be.
     pub fn max_subscribers(&self) -> usize {
         self.max_subscribers
+    }
+
+    /// Whether Redis answered when it was last asked for news.
+    pub fn has_redis(&self) -> bool {
+        self.has_redis.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether Redis has answered.
+    pub fn note_redis(&self, is_there: bool) {
+        self.has_redis.store(is_there, Ordering::Relaxed);
     }
 
     /// The hub; `None` while there is none that could be relied on.

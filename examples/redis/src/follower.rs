@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use sse_io::Hub;
 
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entry, EntryId, MAX_TOPICS};
 use crate::feed::Feed;
 use crate::history::History;
 use crate::store::{Page, Store, Tail};
-
-/// How many topics a client may name.
-const MAX_TOPICS: usize = 32;
 
 /// How many entries are read at a time.
 const COUNT: usize = 256;
@@ -49,7 +46,7 @@ impl Follower {
         let thread = thread::Builder::new().name("follower".into());
         thread.spawn(move || {
             loop {
-                let (hub, last) = persist("fill", || self.fill());
+                let (hub, last) = self.persist(|| self.fill());
                 eprintln!("follower: on from {last}");
                 self.feed.open(hub.clone());
                 let lost = self.follow(&hub, last);
@@ -88,9 +85,7 @@ impl Follower {
     fn follow(&self, hub: &Hub, mut last: EntryId) -> EntryId {
         let mut tail = None;
         loop {
-            let page = persist("follow", || {
-                self.read(&mut tail, last).inspect_err(|_| tail = None)
-            });
+            let page = self.persist(|| self.read(&mut tail, last).inspect_err(|_| tail = None));
             let Some(page) = page else { return last };
             for entry in &page.entries {
                 if let Err(error) = publish(hub, entry) {
@@ -98,6 +93,28 @@ impl Follower {
                 }
             }
             last = page.last;
+        }
+    }
+
+    /// Asks Redis until it answers.
+    fn persist<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> T {
+        let (mut pause, most) = BACKOFF;
+        loop {
+            match attempt() {
+                Ok(value) => {
+                    self.feed.note_redis(true);
+                    return value;
+                }
+                Err(error) => {
+                    self.feed.note_redis(false);
+                    let redis = self.store.address();
+                    eprintln!(
+                        "follower: Redis at {redis} does not answer: {error}; again in {pause:?}"
+                    );
+                }
+            }
+            thread::sleep(pause);
+            pause = most.min(pause * 2);
         }
     }
 
@@ -118,17 +135,4 @@ fn publish(hub: &Hub, entry: &Entry) -> io::Result<()> {
         false => hub.publish_to(topics, &entry.event())?,
     };
     Ok(())
-}
-
-/// Tries until it works.
-fn persist<T>(what: &str, mut attempt: impl FnMut() -> io::Result<T>) -> T {
-    let (mut pause, most) = BACKOFF;
-    loop {
-        match attempt() {
-            Ok(value) => return value,
-            Err(error) => eprintln!("follower: {what}: {error}; again in {pause:?}"),
-        }
-        thread::sleep(pause);
-        pause = most.min(pause * 2);
-    }
 }

@@ -35,9 +35,9 @@
 //! Every stored entry reaches each client once. But whoever posts and gets no answer (the process was
 //! killed, Redis fell over after storing) cannot know whether it is stored. So a post may carry an
 //! `Idempotency-Key`: Redis keeps the id under that key for ten minutes, in one step with the XADD (a
-//! script), and the same post sent again, to any process, is answered with the id of the first. Each key
-//! costs Redis about 150 bytes for that time. Without a key, a post that got no answer may be there or
-//! not, and is not tried again here.
+//! script), and the same post sent again, to any process, is answered with the id of the first;
+//! another post under that key is refused with 422. Each key costs Redis about 210 bytes for that
+//! time. Without a key, a post that got no answer may be there or not, and is not tried again here.
 //!
 //! # Sizing
 //!
@@ -99,7 +99,7 @@ mod history;
 mod store;
 mod web;
 
-pub use entry::{Entry, EntryId, MAX_BYTES, MalformedId, Post};
+pub use entry::{Entry, EntryId, MAX_BYTES, MAX_TOPICS, MalformedId, Post};
 pub use feed::Feed;
 pub use follower::Follower;
 pub use history::History;

@@ -21,13 +21,17 @@ const MAX_IDLE: usize = 8;
 /// How long a post is known by its key, in seconds.
 const KEY_TTL: u32 = 600;
 
-/// Adds an entry unless the key says that this was done: then its id is the answer.
+/// Adds an entry unless the key says that this was done: then its id is the answer, or nothing if the
+/// key was used for another post.
 const ADD_ONCE: &str = "\
-local id = redis.call('GET', KEYS[2])
-if not id then
-    id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
-    redis.call('SET', KEYS[2], id, 'EX', ARGV[2])
+local post = redis.sha1hex(table.concat(ARGV, '\\0', 3))
+local kept = redis.call('GET', KEYS[2])
+if kept then
+    local id, other = kept:match('^(%S+) (%S+)$')
+    return other == post and id or ''
 end
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
+redis.call('SET', KEYS[2], id .. ' ' .. post, 'EX', ARGV[2])
 return id";
 
 /// Adds the event `begin`, unless there is something newer than the caller has seen.
@@ -57,6 +61,8 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    /// For messages.
+    address: String,
     stream: String,
     max_len: usize,
     idle: Mutex<Vec<Connection>>,
@@ -70,12 +76,23 @@ impl Store {
     ///
     /// The address is none.
     pub fn new(url: &str, stream: &str, max_len: usize) -> io::Result<Self> {
+        let address = without_password(url);
+        let client = Client::open(url).map_err(|error| {
+            let message = format!("{address} is no address of Redis: {error}");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })?;
         Ok(Store(Arc::new(Inner {
-            client: Client::open(url).map_err(io::Error::other)?,
+            client,
+            address,
             stream: stream.to_owned(),
             max_len,
             idle: Mutex::default(),
         })))
+    }
+
+    /// Where this Redis is, without the password.
+    pub fn address(&self) -> &str {
+        &self.0.address
     }
 
     /// Appends an entry. With a key, it is appended once, however often this is called with the same
@@ -83,7 +100,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Redis is down, or refuses.
+    /// Redis is down, or refuses; [`AlreadyExists`](io::ErrorKind::AlreadyExists) if the key was used for
+    /// another post.
     pub fn add(&self, post: &Post, key: Option<&str>) -> io::Result<EntryId> {
         let stream = &*self.0.stream;
         let mut command = Cmd::new();
@@ -100,6 +118,10 @@ impl Store {
         };
         command.arg(post.fields());
         let id: String = self.ask(&command, key.is_some())?;
+        if id.is_empty() {
+            let message = "the key was used for another post";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
         parse(&id)
     }
 
@@ -309,6 +331,16 @@ impl std::fmt::Debug for Tail {
     }
 }
 
+/// `redis://name:password@host` is told as `redis://host`.
+fn without_password(url: &str) -> String {
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + 3),
+        None => ("", url),
+    };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}{host}")
+}
+
 fn page(raw: Vec<Raw>, after: EntryId, count: usize) -> io::Result<Page> {
     let mut page = Page {
         is_end: raw.len() < count,
@@ -329,4 +361,24 @@ fn page(raw: Vec<Raw>, after: EntryId, count: usize) -> io::Result<Page> {
 fn parse(id: &str) -> io::Result<EntryId> {
     let malformed = |_| io::Error::new(io::ErrorKind::InvalidData, format!("{id:?} is no id"));
     id.parse().map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_is_not_told() {
+        for (url, told) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            (":secret@redis.example", "redis.example"),
+            ("redis://:secret@redis.example/1", "redis://redis.example/1"),
+            (
+                "rediss://me:se@cret@redis.example",
+                "rediss://redis.example",
+            ),
+        ] {
+            assert_eq!(without_password(url), told);
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use sse_io::http::{self, Guard};
 use sse_io::hub::SubscribeError;
-use sse_io::{Event, Heartbeat, ResponseHead, http};
+use sse_io::{Event, Heartbeat, ResponseHead};
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 use crate::entry::{MAX_BYTES, Post};
@@ -15,6 +16,11 @@ use crate::feed::Feed;
 use crate::store::Store;
 
 const PAGE: &str = include_str!("page.html");
+
+/// The page has all it needs, and no other site can put it into a frame.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
+                      script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What a client is asked to wait that came when Redis was down or there was no room, in seconds.
 const RETRY_AFTER: &str = "1";
@@ -35,6 +41,8 @@ pub struct Web {
     pub store: Store,
     /// Where events come from.
     pub feed: Arc<Feed>,
+    /// Which requests are answered.
+    pub guard: Arc<Guard>,
     /// How long a stream may be silent.
     pub heartbeat: Duration,
 }
@@ -46,7 +54,7 @@ impl Web {
         for request in server.incoming_requests() {
             let this = self.clone();
             let handler = thread::Builder::new().spawn(move || {
-                // Stirs the queue of tiny_http's workers, as the example `server` explains.
+                // Stirs the queue of tiny_http's workers, as `examples/site/mod.rs` explains.
                 let _ = address.map(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT));
                 if let Err(error) = this.answer(request) {
                     eprintln!("{error}");
@@ -59,16 +67,27 @@ impl Web {
     }
 
     fn answer(&self, request: Request) -> io::Result<()> {
+        let headers = request.headers().iter();
+        let headers = headers.map(|h| (h.field.as_str().as_str(), h.value.as_str()));
+        if let Err(refusal) = self.guard.check(request.method().as_str(), headers) {
+            return say(request, refusal.status(), &refusal.to_string());
+        }
         let path = request.url().split('?').next().unwrap_or_default();
         match (path, request.method()) {
-            ("/", Method::Get) => {
-                let html = Header::from_bytes("Content-Type", "text/html; charset=utf-8");
-                let html = html.expect("a valid header");
-                request.respond(Response::from_string(PAGE).with_header(html))
+            ("/", Method::Get | Method::Head) => {
+                let header = |name: &str, value| Header::from_bytes(name, value).expect("a header");
+                let page = Response::from_string(PAGE)
+                    .with_header(header("Content-Type", "text/html; charset=utf-8"))
+                    .with_header(header("Content-Security-Policy", POLICY));
+                request.respond(page)
+            }
+            ("/status", Method::Get) => {
+                let status = format!(r#"{{"redis":{}}}"#, self.feed.has_redis());
+                say(request, 200, &status)
             }
             ("/events", Method::Get) => self.stream(request),
             ("/publish", Method::Post) => self.publish(request),
-            ("/" | "/events", _) => refuse_method(request, "GET"),
+            ("/" | "/events" | "/status", _) => refuse_method(request, "GET"),
             ("/publish", _) => refuse_method(request, "POST"),
             _ => head(&request).refuse(404, request.into_writer()),
         }
@@ -137,11 +156,16 @@ impl Web {
         }
         match self.store.add(&post, key.as_deref()) {
             Ok(id) => say(request, 200, &id.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                say(request, 422, &error.to_string())
+            }
             Err(error) => {
                 head(&request)
                     .with_header("Retry-After", RETRY_AFTER)
                     .refuse(503, request.into_writer())?;
-                Err(error)
+                let redis = self.store.address();
+                let message = format!("Redis at {redis} did not take a post: {error}");
+                Err(io::Error::new(error.kind(), message))
             }
         }
     }

@@ -20,6 +20,14 @@ impl Example {
         Example::start_at(name, "127.0.0.1:0")
     }
 
+    /// Starts the program of a crate below `examples/` with these arguments.
+    pub fn start_crate(name: &str, arguments: &[&str]) -> Example {
+        let manifest = format!("../../examples/{name}/Cargo.toml");
+        let mut command = cargo_run(&manifest);
+        command.arg("--").args(arguments);
+        Example::of(command)
+    }
+
     /// Starts the example of this name at an address.
     pub fn start_at(name: &str, address: &str) -> Example {
         let mut command = cargo_run("../../Cargo.toml");

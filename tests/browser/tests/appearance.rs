@@ -1,12 +1,14 @@
 //! How the pages of the examples look: at three widths, light and dark, connected and lost. With
 //! `SCREENSHOTS` set to a folder, what they look like is put there.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use sse_io_browser::chromium::Chromium;
 use sse_io_browser::example::Example;
+use tempfile::TempDir;
 
 /// What is wrong with how the page looks.
 const LOOK: &str = include_str!("../src/look.js");
@@ -70,7 +72,7 @@ fn look_at(name: &str, path: &str, wanted: &str) {
     drop(server);
     wait_for(&mut browser, &format!("{STATE} === 'connecting'"));
     look(&mut browser, name, "lost");
-    assert_eq!(errors(&mut browser), [String::new(); 0]);
+    assert_eq!(errors(&mut browser), Vec::<String>::new());
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn the_page_of_the_chat() {
     drop(server);
     wait_for(&mut browser, &format!("{STATE} === 'connecting'"));
     look(&mut browser, "chat", "lost");
-    assert_eq!(errors(&mut browser), [String::new(); 0]);
+    assert_eq!(errors(&mut browser), Vec::<String>::new());
 }
 
 #[test]
@@ -180,4 +182,85 @@ fn a_page_of_the_chat_that_is_loaded_again_is_the_same_person_and_one_that_is_cl
     let notes = notes.as_array().expect("a list");
     assert_eq!(notes[..3], ["Ada came in", "Bob came in", "Ada is Eve now"]);
     assert_eq!(notes[notes.len() - 1], "Eve left");
+}
+
+/// A `redis-server` of one's own, killed when dropped.
+struct Redis {
+    process: Child,
+    url: String,
+    _folder: TempDir,
+}
+
+impl Redis {
+    fn start() -> Redis {
+        let folder = TempDir::with_prefix("sse-io-redis-").expect("a folder");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut process = Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is no `redis-server`: install Debian's package of that name");
+        let said = BufReader::new(process.stdout.take().expect("it is piped"));
+        let ready = said
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("Ready to accept"));
+        assert!(ready, "redis-server did not start");
+        Redis {
+            process,
+            url: format!("redis://127.0.0.1:{port}"),
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_page_of_the_redis_example() {
+    let redis = Redis::start();
+    let server = Example::start_crate("redis", &["--redis", &redis.url, "--listen", "127.0.0.1:0"]);
+    let mut browser = Chromium::start().expect("a browser");
+    let page = format!("{}?names=greeting", server.url);
+    browser.open(&page).expect("the page opens");
+    wait_for(&mut browser, &format!("{STATE} === 'open'"));
+    let publish = "(form => {
+        form.elements.name.value = 'greeting';
+        form.data.value = 'hello <b>';
+        form.requestSubmit();
+    })(document.querySelector('#publish'))";
+    browser.evaluate(publish).expect("a form");
+    let named = "(line => line?.querySelector('b').textContent === 'greeting'
+        && line.querySelector('p').textContent === 'hello <b>')(document.querySelector('#events li'))";
+    wait_for(&mut browser, named);
+    look(&mut browser, "redis", "connected");
+    drop(redis);
+    let says = |what| format!("document.querySelector('#state').textContent.includes('{what}')");
+    wait_for(&mut browser, &says("Redis is away"));
+    browser.evaluate(publish).expect("a form");
+    wait_for(
+        &mut browser,
+        "document.querySelector('#problem').textContent.includes('Redis is away')",
+    );
+    look(&mut browser, "redis", "without-redis");
+    drop(server);
+    wait_for(&mut browser, &says("connection lost"));
+    look(&mut browser, "redis", "lost");
+    assert_eq!(errors(&mut browser), Vec::<String>::new());
 }

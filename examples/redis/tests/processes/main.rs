@@ -3,4 +3,5 @@
 
 mod failing;
 mod hopping;
+mod refusing;
 mod util;

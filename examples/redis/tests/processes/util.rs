@@ -202,7 +202,7 @@ pub(crate) fn post(
     let (head, mut body) = request(
         at,
         &format!(
-            "POST /publish?{query} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\
+            "POST /publish?{query} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\
              Idempotency-Key: {key}\r\n\r\n{data}"
         ),
     )?;
@@ -237,7 +237,7 @@ pub(crate) fn open(at: SocketAddr, query: &str, last: &str) -> io::Result<Answer
     };
     let (head, body) = request(
         at,
-        &format!("GET /events?{query} HTTP/1.0\r\nHost: x\r\n{last}\r\n"),
+        &format!("GET /events?{query} HTTP/1.0\r\nHost: localhost\r\n{last}\r\n"),
     )?;
     Ok(match judge(&head) {
         Answer::Busy => Answer::Busy,
