@@ -54,6 +54,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    #[inline]
     pub(super) fn new() -> Self {
         // Taken out, not borrowed: an encoding closure may be the user's and encode as well. No
         // scratch is left on a thread that is ending.
@@ -71,7 +72,7 @@ impl Draft {
 
     /// Encodes the event: `write` appends the wire form of the one that it is given.
     pub(super) fn event(
-        mut self,
+        &mut self,
         event: &Event<'_>,
         write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
     ) -> io::Result<Frame> {
@@ -83,7 +84,7 @@ impl Draft {
     }
 
     /// A block that is no event: a reconnection time.
-    pub(super) fn retry(mut self, retry: Duration) -> Result<Frame, InvalidField> {
+    pub(super) fn retry(&mut self, retry: Duration) -> Result<Frame, InvalidField> {
         self.buffer.retry(retry)?;
         Ok(self.frame(0, (0, 0)))
     }

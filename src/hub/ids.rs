@@ -24,8 +24,15 @@ impl Ids {
     }
 
     /// Turns the id of sequence zero into the one of this sequence.
-    pub(super) fn assign(id: &mut [u8], sequence: u64) {
-        write_hex(sequence, &mut id[DIGITS + 1..]);
+    pub(super) fn assign(id: &mut [u8], mut sequence: u64) {
+        // This runs under the hub's lock: the zeros in front are there already.
+        for digit in id[DIGITS + 1..].iter_mut().rev() {
+            if sequence == 0 {
+                return;
+            }
+            *digit = b"0123456789abcdef"[(sequence % 16) as usize];
+            sequence /= 16;
+        }
     }
 
     /// The id of this sequence.
@@ -41,14 +48,7 @@ impl Ids {
     }
 }
 
-fn write_hex(mut value: u64, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(value % 16) as usize];
-        value /= 16;
-    }
-}
-
-/// The value of digits as [`write_hex`] writes them, and of nothing else.
+/// The value of digits as [`Ids::assign`] writes them, and of nothing else.
 fn read_hex(digits: &[u8]) -> Option<u64> {
     if digits.len() != DIGITS {
         return None;
