@@ -7,6 +7,7 @@
 mod body;
 mod client;
 mod emitter;
+mod fanout;
 mod history;
 mod hub;
 mod serve;

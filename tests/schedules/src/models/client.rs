@@ -83,6 +83,67 @@ fn close_ends_the_client_wherever_it_is() {
     });
 }
 
+/// Whenever it is told to reconnect, a client on a thread of its own goes on after the last event:
+/// nothing is lost or comes twice, and its thread ends with the receiver.
+#[test]
+fn reconnecting_loses_nothing_of_a_spawned_client() {
+    const EVENTS: [&str; 4] = [
+        "id: 1\ndata: a\n\nid: 2\ndata: a\n\nid: 3\ndata: a\n\n",
+        "id: 2\ndata: a\n\nid: 3\ndata: a\n\n",
+        "id: 3\ndata: a\n\n",
+        "",
+    ];
+    check(0, LONG, || {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let (tell, dropped) = mpsc::channel::<()>();
+        let source = {
+            let attempts = Arc::clone(&attempts);
+            EventSource::new(move |request| {
+                thread::yield_now();
+                let _alive = &tell;
+                attempts.fetch_add(1, Ordering::SeqCst);
+                let (close, shut_down) = mpsc::channel::<()>();
+                request.on_close(move || drop(close));
+                let last: usize = request.last_event_id().parse().unwrap_or(0);
+                let bytes = io::Cursor::new(EVENTS[last].as_bytes());
+                let live = Live { bytes, shut_down };
+                Ok(Response::new(
+                    200,
+                    "text/event-stream",
+                    BufReader::with_capacity(16, live),
+                ))
+            })
+        };
+        let items = source.spawn(1).expect("shuttle has threads");
+        let closer = items.closer().clone();
+        let other = thread::spawn(move || {
+            for _ in 0..2 {
+                thread::yield_now();
+                closer.reconnect();
+            }
+        });
+        for expected in ["1", "2", "3"] {
+            let item = items.recv().expect("it goes on").expect("no error");
+            let crate::Item::Event { last_event_id, .. } = item else {
+                panic!("{item:?}");
+            };
+            assert_eq!(last_event_id, expected);
+        }
+        other.join().expect("no panic");
+        // It has nothing to read, so that nothing but the order wakes it.
+        let before = attempts.load(Ordering::SeqCst);
+        items.closer().reconnect();
+        while attempts.load(Ordering::SeqCst) == before {
+            thread::yield_now();
+        }
+        drop(items);
+        // The thread has dropped the client, and its connector with it.
+        assert!(dropped.recv().is_err());
+        let attempts = attempts.load(Ordering::SeqCst);
+        assert!((2..=4).contains(&attempts), "{attempts} attempts");
+    });
+}
+
 /// A handler that is removed is not called by an event that comes later, and what it holds is gone.
 #[test]
 fn handlers_come_and_go_while_others_are_called() {
