@@ -457,7 +457,7 @@ impl Parser {
     }
 
     /// Whether this is the data of the event that the last step came to.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn data_is(&self, data: &str) -> bool {
         self.interpreter.data_is(&self.window, data)
     }

@@ -191,7 +191,7 @@ impl<C: Connect> EventSource<C> {
     /// assert_eq!(seen, "ab");
     /// # Ok::<(), sse_io::client::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)] // A caller that looks at two fields has no more than those two copied.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         let step = self.advance(false)?;
         let reader = match &mut self.reader {
@@ -341,7 +341,7 @@ impl<C: Connect> EventSource<C> {
 
     /// Goes on until the reader has an event, or a comment where those are wanted; `NeedMore` when
     /// the stream has ended for good. What is rarely needed is out of line: it costs an event nothing.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, comments: bool) -> Result<Step, Error> {
         loop {
             let result = match &mut self.reader {
@@ -356,16 +356,14 @@ impl<C: Connect> EventSource<C> {
                     self.gave_event = true;
                     return Ok(Step::Event);
                 }
-                Ok(Step::Event) => self.end(Ending::Terminated),
                 Ok(Step::Comment) => return Ok(Step::Comment),
-                Ok(_) => self.ended()?,
-                Err(error) => self.read_failed(error)?,
+                other => self.stopped(other)?,
             }
         }
     }
 
     /// Whether the event that the reader has come to is the terminator.
-    #[inline]
+    #[inline(always)]
     fn is_terminator(&self) -> bool {
         match (&self.settings.terminator, &self.reader) {
             (Some(data), Some(reader)) => reader.data_is(data),
@@ -385,19 +383,22 @@ impl<C: Connect> EventSource<C> {
         Ok(true)
     }
 
-    /// The body has come to its end.
+    /// The reader has come to the terminator, to the end of the body or to an error.
     #[inline(never)]
-    fn ended(&mut self) -> Result<(), Error> {
-        self.truncated = self.reader.as_ref().is_some_and(Reader::is_truncated);
-        self.lost(None)
-    }
-
-    /// A read has failed, or what it gave was too large.
-    #[inline(never)]
-    fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
-        match EventTooLarge::of(&error) {
-            Some(_) => Err(Error::from_io(ErrorKind::EventTooLarge, error)),
-            None => self.lost(Some(error)),
+    fn stopped(&mut self, result: io::Result<Step>) -> Result<(), Error> {
+        match result {
+            Ok(Step::NeedMore) => {
+                self.truncated = self.reader.as_ref().is_some_and(Reader::is_truncated);
+                self.lost(None)
+            }
+            Ok(_) => {
+                self.end(Ending::Terminated);
+                Ok(())
+            }
+            Err(error) if EventTooLarge::of(&error).is_some() => {
+                Err(Error::from_io(ErrorKind::EventTooLarge, error))
+            }
+            Err(error) => self.lost(Some(error)),
         }
     }
 

@@ -544,10 +544,12 @@ impl Interpreter {
     }
 
     /// Whether the data of the event that the walk has come to is this.
+    #[inline(always)]
     pub(super) fn data_is(&self, text: &str, data: &str) -> bool {
         match self.block.data {
             Value::Missing => false,
-            Value::Text(span) => span.of(text) == data,
+            // The length decides nearly always.
+            Value::Text(span) => span.end - span.from == data.len() && span.of(text) == data,
             Value::Kept => self.data == data,
         }
     }
