@@ -349,6 +349,14 @@ faults! {
         => ["the response is of type \"text/event-stream, text/html\", not text/event-stream: id: 1 data: a"], ["/"];
 }
 
+// Of a header sent twice, one connector gives the first line, the other both of them, joined.
+faults! {
+    the_same_type_on_two_lines: typed("Content-Type: text/event-stream\r\nContent-Type: text/event-stream\r\n")
+        => STREAM, STREAM_ASKED;
+    the_same_type_joined: typed("Content-Type: text/event-stream, text/event-stream\r\n")
+        => STREAM, STREAM_ASKED;
+}
+
 // Where the connectors differ.
 faults! {
     // ureq gives the first line, the other connector both of them.
@@ -415,6 +423,92 @@ fn moved(code: u16) -> Script {
 }
 
 const GZIPPED_A: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xcb\x4c\xb1\x52\x30\xe4\x4a\x49\x2c\x49\xb4\x52\x48\xe4\xe2\x02\x00\x6d\xf2\xf2\x73\x0f\x00\x00\x00";
+
+/// What a client with a terminator tells of a reply, and how often it asks for it.
+fn reply(via: Via, script: Script) -> (Vec<String>, usize) {
+    within(DEADLINE, move || {
+        let mut server = ScriptServer::start([script]);
+        let to = (server.address(), PATIENCE);
+        let log = match via {
+            Via::Ureq => consume(terminated(ureq(to)), &server),
+            Via::Tcp => consume(terminated(tcp(to)), &server),
+        };
+        server.finish();
+        (log, server.requests().len())
+    })
+}
+
+fn terminated<C: Connect>(connect: C) -> EventSource<C> {
+    EventSource::with_connect(connect).with_terminator("[DONE]")
+}
+
+const REPLY: &str = "data: a\n\n";
+
+#[test]
+fn a_reply_cut_before_its_terminator_is_an_error_and_not_paid_for_twice() {
+    for via in [Via::Ureq, Via::Tcp] {
+        let early = "the stream ended before its terminator";
+        for (script, why) in [(plain(REPLY), early), (chunked().chunk(REPLY), LOST)] {
+            let (log, requests) = reply(via, script);
+            assert_eq!(log[..2], [OPEN, EVENT_A], "{via:?}");
+            assert!(log[2].starts_with(why), "{via:?}: {log:?}");
+            assert_eq!((log.len(), requests), (3, 1), "{via:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_is_complete_at_its_terminator_though_the_body_goes_on() {
+    for via in [Via::Ureq, Via::Tcp] {
+        let (log, requests) = reply(via, plain(REPLY).send("data: [DONE]\n\n").hold());
+        assert_eq!(log, [OPEN, EVENT_A, "the stream is complete"], "{via:?}");
+        assert_eq!(requests, 1, "{via:?}");
+    }
+}
+
+#[test]
+fn a_post_that_is_redirected_with_its_body_is_not_tried_again() {
+    for code in [307, 308] {
+        let (log, requests) = within(DEADLINE, move || {
+            let mut server = ScriptServer::start([moved(code), plain(A)]);
+            let url = format!("http://{}/", server.address());
+            let source = EventSource::new(move |request: &Request<'_>| {
+                let config = ureq::Agent::config_builder()
+                    .http_status_as_error(false)
+                    .timeout_global(Some(PATIENCE));
+                let call = config.build().new_agent().post(&url);
+                let call = request
+                    .headers()
+                    .fold(call, |call, (name, value)| call.header(name, value));
+                let passes = |e: &ureq::Error| matches!(e, ureq::Error::Io(_));
+                let result = call
+                    .send("{}")
+                    .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
+                let (head, body) = result?
+                    .map(|body| std::io::BufReader::new(body.into_reader()))
+                    .into_parts();
+                Ok(Response::from_head(
+                    head.status,
+                    |name| head.headers.get(name),
+                    body,
+                ))
+            });
+            let log = consume(source, &server);
+            server.finish();
+            (log, server.heads())
+        });
+        assert_eq!(log, [POST_MOVED], "{code}");
+        assert_eq!(requests.len(), 1, "{code}");
+        assert!(
+            requests[0].starts_with("POST / "),
+            "{code}: {}",
+            requests[0]
+        );
+    }
+}
+
+/// ureq sends no body twice.
+const POST_MOVED: &str = "cannot connect: redirect failed";
 
 #[test]
 fn the_headers_go_over_the_wire_as_they_are() {
