@@ -609,6 +609,33 @@ fn a_client_that_stops_reading_holds_up_nobody_and_is_gone_in_the_end() {
 }
 
 #[test]
+fn one_of_a_hundred_that_stops_reading_stops_nobody() {
+    // On one thread, there is none but that of the stalled client.
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let valves: Vec<_> = (0..100).map(|_| Valve::open()).collect();
+    let hand_over = |valve: &Valve| {
+        let subscription = hub.subscribe().start().unwrap();
+        hand_over(subscription, &fanout, valve.emitter(), NEVER)
+    };
+    let _ends: Vec<_> = valves.iter().map(hand_over).collect();
+    valves[50].give(5);
+    let mut all = String::new();
+    for n in 1..=100 {
+        publish(&hub, &n.to_string());
+        all += &frame(&n.to_string());
+    }
+    let others = valves.iter().enumerate().filter(|(n, _)| *n != 50);
+    for (_, valve) in others {
+        valve.wait_for(&frame("100"));
+        assert_eq!(valve.text(), all);
+    }
+    assert_eq!(valves[50].text(), all[..5]);
+    valves[50].give(usize::MAX);
+    valves[50].wait_for(&frame("100"));
+    assert_eq!(valves[50].text(), all);
+}
+
+#[test]
 fn a_client_that_reads_on_gets_all_it_has_yet_to_get() {
     let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
     let valve = Valve::open();

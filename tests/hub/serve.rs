@@ -475,3 +475,32 @@ fn a_stuck_connection_holds_nobody_up() {
     assert_closed(join(stuck));
     assert!(record.text().ends_with("data: 100\n\n"));
 }
+
+#[test]
+fn one_of_a_hundred_that_stops_reading_stops_nobody() {
+    let hub = own();
+    let (stalled, others) = (Record::new(), [(); 99].map(|()| Record::new()));
+    let (writer, gate) = gated(stalled.writer());
+    gate.shut();
+    let subscribe = || hub.subscribe().start().unwrap();
+    let stuck = serve(subscribe(), &Emitter::new(writer), NEVER);
+    let threads = others
+        .each_ref()
+        .map(|record| serve(subscribe(), &Emitter::new(record.writer()), NEVER));
+    let mut all = Vec::new();
+    for n in 1..=100 {
+        publish(&hub, &n.to_string());
+        all.extend(frame(&n.to_string()));
+    }
+    hub.close();
+    for thread in threads {
+        assert_closed(join(thread));
+    }
+    for record in &others {
+        assert_eq!(record.bytes(), all);
+    }
+    assert_eq!(stalled.bytes(), []);
+    gate.open();
+    assert_closed(join(stuck));
+    assert_eq!(stalled.bytes(), all);
+}
