@@ -337,3 +337,17 @@ fn a_replay_of_a_topic_begins_at_the_right_event() {
         assert_eq!(*replay.resumption(), Resumption::New);
     }
 }
+
+#[test]
+fn what_is_retained_for_another_topic_alone_does_not_come() {
+    let hub = Hub::builder().with_retained(10).build();
+    hub.publish_to(["a", "b"], &Event::new("old")).unwrap();
+    hub.publish_to(["a"], &Event::new("new")).unwrap();
+    let retained = |topics: &[&str]| {
+        let subscribe = hub.subscribe().with_topics(topics).with_retained();
+        drain(&mut subscribe.start().unwrap())
+    };
+    assert_eq!(retained(&["a"]), ["new"]);
+    assert_eq!(retained(&["b"]), ["old"]);
+    assert_eq!(retained(&["a", "b"]), ["old", "new"]);
+}

@@ -66,6 +66,18 @@ impl Retained {
         interest: &Interest,
     ) -> impl Iterator<Item = &Entry> {
         let events = self.events.range(..sequence).map(|(_, event)| event);
-        events.filter(|event| interest.takes(event))
+        events.filter(|event| interest.takes(event) && self.is_newest_for(event, interest))
+    }
+
+    /// Whether it is the newest event of a topic that is wanted, and not only of one that is not.
+    fn is_newest_for(&self, event: &Entry, interest: &Interest) -> bool {
+        let wanted = match interest {
+            Interest::Everything => return true,
+            Interest::Topics(wanted) => wanted,
+        };
+        event.audience.topics().iter().any(|key| {
+            let is_newest = self.topics.get(key) == Some(&event.sequence);
+            is_newest && wanted.binary_search_by(|(topic, _)| topic.cmp(key)).is_ok()
+        })
     }
 }
