@@ -1,11 +1,15 @@
 //! The target `hub`: publish, subscribe, resume, lag and close against a list of all events.
 //!
-//! The first two bytes of an input choose the size of the log and where ids come from. Each byte
+//! The first three bytes of an input choose the size of the log in events, where ids come from, and
+//! the size of the log in bytes. Each byte
 //! after the first line is a step, and what a step needs comes from the bytes behind it: `p` to all,
-//! `a`, `b` and `c` to topics, `s` subscribe, `n` with a replay, `r` resume, `g` get, `d` drop, `x`
+//! `a`, `b` and `c` to topics, `s` subscribe, `n` with a replay, `t` with what is
+//! retained, `r` resume, `g` get, `d` drop, `x`
 //! close.
 
-use sse_io::hub::{GapPolicy, IdPolicy, RecvError, Resumption, SubscribeError, Subscription};
+use sse_io::hub::{
+    GapPolicy, IdPolicy, RecvError, Resumption, Subscribe, SubscribeError, Subscription,
+};
 use sse_io::{Event, Hub};
 
 use crate::plan::Plan;
@@ -18,21 +22,54 @@ struct Published {
     topics: Option<&'static [&'static str]>,
 }
 
-/// What a subscription takes: everything, or some topics.
+/// What a subscription takes: everything, or some topics; and what its filter lets pass.
 #[derive(Clone, Copy)]
-struct Interest(Option<&'static [&'static str]>);
+struct Interest {
+    topics: Option<&'static [&'static str]>,
+    even: bool,
+}
 
-const INTERESTS: [Interest; 5] = [
-    Interest(None),
-    Interest(Some(&["a"])),
-    Interest(Some(&["b"])),
-    Interest(Some(&["a", "b"])),
-    Interest(Some(&["quiet"])),
+const INTERESTS: [Interest; 7] = [
+    Interest::new(None),
+    Interest::new(Some(&["a"])),
+    Interest::new(Some(&["b"])),
+    Interest::new(Some(&["a", "b"])),
+    Interest::new(Some(&["quiet"])),
+    Interest::new(None).even(),
+    Interest::new(Some(&["a"])).even(),
 ];
 
 impl Interest {
+    const fn new(topics: Option<&'static [&'static str]>) -> Self {
+        let even = false;
+        Interest { topics, even }
+    }
+
+    const fn even(mut self) -> Self {
+        self.even = true;
+        self
+    }
+
+    fn ask(self, mut subscribe: Subscribe) -> Subscribe {
+        if let Some(topics) = self.topics {
+            subscribe = subscribe.with_topics(topics);
+        }
+        if self.even {
+            subscribe = subscribe.with_filter(|frame| {
+                let number: usize = frame.event().data.parse().expect("its number");
+                number % 2 == 0
+            });
+        }
+        subscribe
+    }
+
+    fn passes(self, number: usize) -> bool {
+        !self.even || number % 2 == 0
+    }
+
+    /// All but the filter, as that is what the hub counts.
     fn takes(self, event: &Published) -> bool {
-        match (self.0, event.topics) {
+        match (self.topics, event.topics) {
             (None, _) | (_, None) => true,
             (Some(wanted), Some(topics)) => topics.iter().any(|topic| wanted.contains(topic)),
         }
@@ -42,6 +79,8 @@ impl Interest {
 struct Member {
     subscription: Subscription,
     interest: Interest,
+    /// What it gets first.
+    retained: Vec<usize>,
     /// The first event that it has not come by.
     next: usize,
 }
@@ -50,7 +89,10 @@ struct Model {
     hub: Hub,
     own_ids: bool,
     size: usize,
+    bytes: Option<usize>,
     events: Vec<Published>,
+    /// The oldest event in the log.
+    oldest: usize,
     members: Vec<Member>,
     closed: bool,
 }
@@ -64,12 +106,19 @@ pub fn hub(input: &[u8]) {
         true => IdPolicy::Own,
         false => IdPolicy::Assigned,
     };
-    let builder = Hub::builder().with_max_events(size);
+    let bytes = [None, Some(150), Some(400), Some(1_000)][usize::from(plan.option() % 4)];
+    let mut builder = Hub::builder().with_max_events(size);
+    builder = match bytes {
+        None => builder.with_retained(10),
+        Some(bytes) => builder.with_max_bytes(bytes),
+    };
     let mut model = Model {
         hub: builder.with_id_policy(policy).build(),
         own_ids,
         size,
+        bytes,
         events: Vec::new(),
+        oldest: 0,
         members: Vec::new(),
         closed: false,
     };
@@ -81,8 +130,9 @@ pub fn hub(input: &[u8]) {
             b'a' => model.publish(Some(&["a"])),
             b'b' => model.publish(Some(&["b"])),
             b'c' => model.publish(Some(&["a", "b"])),
-            b's' => model.subscribe(argument(), None),
-            b'n' => model.subscribe(argument(), Some(argument() % 7)),
+            b's' => model.subscribe(argument(), None, false),
+            b'n' => model.subscribe(argument(), Some(argument() % 7), false),
+            b't' => model.subscribe(argument(), None, true),
             b'r' => model.resume(argument(), argument(), argument()),
             b'g' => model.get(argument()),
             b'd' => model.leave(argument()),
@@ -101,11 +151,6 @@ pub fn hub(input: &[u8]) {
 }
 
 impl Model {
-    /// The oldest event in the log.
-    fn oldest(&self) -> usize {
-        self.events.len().saturating_sub(self.size)
-    }
-
     fn publish(&mut self, topics: Option<&'static [&'static str]>) {
         let own = self.own_ids.then(|| format!("id {}", self.events.len()));
         let mut event = Event::new(self.events.len().to_string());
@@ -125,7 +170,23 @@ impl Model {
                 "an id twice"
             );
             self.events.push(Published { id, topics });
+            self.evicted();
         }
+    }
+
+    /// How much of it goes by its size in bytes, the hub says.
+    fn evicted(&mut self) {
+        let stats = self.hub.stats();
+        let oldest = self.events.len() - stats.events;
+        let by_count = self.events.len().saturating_sub(self.size);
+        match self.bytes {
+            None => assert_eq!(oldest, by_count),
+            Some(bytes) => {
+                assert!(stats.bytes <= bytes && oldest >= by_count && oldest >= self.oldest);
+                assert!(stats.events > 0, "the newest is there");
+            }
+        }
+        self.oldest = oldest;
     }
 
     fn interest(number: usize) -> Interest {
@@ -136,18 +197,20 @@ impl Model {
         self.members.push(Member {
             subscription,
             interest,
+            retained: Vec::new(),
             next,
         });
     }
 
-    fn subscribe(&mut self, interest: usize, replay: Option<usize>) {
+    fn subscribe(&mut self, interest: usize, replay: Option<usize>, retained: bool) {
         if self.members.len() == SUBSCRIPTIONS {
             return;
         }
         let interest = Self::interest(interest);
-        let mut subscribe = self.hub.subscribe();
-        if let Some(topics) = interest.0 {
-            subscribe = subscribe.with_topics(topics);
+        let mut subscribe = interest.ask(self.hub.subscribe());
+        let retained = retained && self.bytes.is_none() && interest.topics.is_some();
+        if retained {
+            subscribe = subscribe.with_retained();
         }
         if let Some(replay) = replay {
             subscribe = subscribe.with_replay(replay);
@@ -165,13 +228,23 @@ impl Model {
         assert!(!self.closed);
         let mut next = self.events.len();
         let mut left = replay.unwrap_or(0);
-        for at in (self.oldest()..self.events.len()).rev() {
+        for at in (self.oldest..self.events.len()).rev() {
             if left > 0 && interest.takes(&self.events[at]) {
                 left -= 1;
                 next = at;
             }
         }
         self.enter(subscription, interest, next);
+        if let Some(member) = self.members.last_mut().filter(|_| retained) {
+            let has = |topic, event: &Published| event.topics.is_some_and(|t| t.contains(topic));
+            let newest = |topic| self.events.iter().rposition(|event| has(topic, event));
+            let topics = interest.topics.unwrap_or_default();
+            let mut first: Vec<usize> = topics.iter().filter_map(newest).collect();
+            first.sort_unstable();
+            first.dedup();
+            first.retain(|&at| interest.passes(at));
+            member.retained = first;
+        }
     }
 
     /// With an id of the log, an older one, or one that was made up.
@@ -191,13 +264,10 @@ impl Model {
             _ => {}
         }
         let policy = [GapPolicy::Replay, GapPolicy::Live, GapPolicy::Refuse][how % 3];
-        let mut subscribe = self.hub.subscribe().with_gap_policy(policy);
-        if let Some(topics) = interest.0 {
-            subscribe = subscribe.with_topics(topics);
-        }
+        let subscribe = interest.ask(self.hub.subscribe().with_gap_policy(policy));
         let started = subscribe.with_last_event_id(id.clone()).start();
         let at = self.events.iter().position(|event| event.id == id);
-        let gone = at.map(|at| self.between(at + 1, self.oldest(), interest));
+        let gone = at.map(|at| self.between(at + 1, self.oldest, interest));
         let (subscription, resumption) = match started {
             Err(SubscribeError::Closed) => return assert!(self.closed),
             Err(SubscribeError::Gap { missed, .. }) => {
@@ -231,7 +301,7 @@ impl Model {
                 self.is_gap(&id, at, gone, missed);
                 match policy {
                     GapPolicy::Live => self.events.len(),
-                    _ => self.oldest(),
+                    _ => self.oldest,
                 }
             }
             other => panic!("{other:?} without a history"),
@@ -248,10 +318,7 @@ impl Model {
     /// A gap is told for an id that is not in the log, and never too small.
     #[track_caller]
     fn is_gap(&self, id: &str, at: Option<usize>, gone: Option<usize>, missed: Option<u64>) {
-        assert!(
-            at.is_none_or(|at| at < self.oldest()),
-            "{id:?} is in the log"
-        );
+        assert!(at.is_none_or(|at| at < self.oldest), "{id:?} is in the log");
         if let (Some(gone), Some(missed)) = (gone, missed) {
             assert!(gone as u64 <= missed, "{gone} are gone, {missed} told");
         }
@@ -265,11 +332,18 @@ impl Model {
 
     /// False at the end of what there is.
     fn get_one(&mut self, member: usize) -> bool {
-        let oldest = self.oldest();
+        let oldest = self.oldest;
+        if !self.members[member].retained.is_empty() {
+            let at = self.members[member].retained.remove(0);
+            let frame = self.members[member].subscription.try_recv();
+            let frame = frame.expect("no lag yet").expect("it is retained");
+            assert_eq!(frame.id(), Some(&*self.events[at].id));
+            return true;
+        }
         let Member { interest, next, .. } = self.members[member];
         let gone = self.between(next, oldest, interest);
         let from = next.max(oldest);
-        let taken = |at: &usize| interest.takes(&self.events[*at]);
+        let taken = |at: &usize| interest.takes(&self.events[*at]) && interest.passes(*at);
         let expected = (from..self.events.len()).find(taken);
         let member = &mut self.members[member];
         match member.subscription.try_recv() {
@@ -292,8 +366,12 @@ impl Model {
                 true
             }
             Ok(None) => {
-                assert!(!self.closed && gone == 0 && expected.is_none());
-                false
+                assert!(gone == 0 && expected.is_none());
+                // The end is told when the filter has seen them all.
+                let refused = interest.even && next < self.events.len();
+                assert!(!self.closed || refused);
+                member.next = self.events.len();
+                self.closed
             }
             Err(RecvError::Closed) => {
                 assert!(self.closed && gone == 0 && expected.is_none());
@@ -314,7 +392,7 @@ impl Model {
         let stats = self.hub.stats();
         assert_eq!(stats.subscribers, self.members.len());
         assert_eq!(stats.published, self.events.len() as u64);
-        assert_eq!(stats.events, self.events.len() - self.oldest());
+        assert_eq!(stats.events, self.events.len() - self.oldest);
         let newest = self.events.last().map(|event| &*event.id);
         assert_eq!(stats.newest.as_ref().map(|id| id.as_str()), newest);
     }

@@ -186,9 +186,9 @@ fn hub_holds_on_its_corpus() {
 
 #[test]
 fn hub_holds_on_random_steps() {
-    const STEPS: [&str; 22] = [
+    const STEPS: [&str; 27] = [
         "p", "p", "a", "b", "c", "s0", "s1", "s3", "s4", "n02", "n13", "r000", "r191", "r0:8",
-        "r123", "r4?1", "g0", "g1", "g2", "g3", "d1", "x",
+        "r123", "r4?1", "s5", "s6", "t1", "t3", "r500", "g0", "g1", "g2", "g3", "d1", "x",
     ];
     random("hub", |rng| {
         let mut input = texts(rng, &STEPS);
