@@ -126,8 +126,7 @@ fn merge(options: &str, html: &str) -> Event<'static> {
     Event::new(format!("{options}fragments {html}")).with_name("datastar-merge-fragments")
 }
 
-/// A form for one line of text. htmx gets it anew as the answer, and so an empty one; it is not alive for
-/// as long as it settles.
+/// A form for one line of text. htmx gets it anew as the answer, and so an empty one.
 pub(crate) fn form(dialect: Dialect, room: &str, what: &str) -> String {
     let label = if what == "items" {
         "new item"
@@ -136,7 +135,7 @@ pub(crate) fn form(dialect: Dialect, room: &str, what: &str) -> String {
     };
     let (form, field) = match dialect {
         Dialect::Htmx => (
-            format!(r#"hx-post="/htmx/{room}/{what}" hx-swap="outerHTML settle:0ms""#),
+            format!(r#"hx-post="/htmx/{room}/{what}" hx-swap="outerHTML""#),
             r#"name="text""#.to_owned(),
         ),
         Dialect::Datastar => (
@@ -155,8 +154,9 @@ pub(crate) fn form(dialect: Dialect, room: &str, what: &str) -> String {
 pub(crate) fn whole(dialect: Dialect, room: &str, board: &Board, id: &str) -> String {
     let (scripts, other) = match dialect {
         Dialect::Htmx => (
-            // Neither needs a style sheet of its own, nor `eval`, which the page's policy forbids.
-            r#"<meta name="htmx-config" content='{"includeIndicatorStyles": false, "allowEval": false}'>
+            // Neither needs a style sheet of its own, nor `eval`, which the page's policy forbids. What
+            // was swapped in takes no click before it has settled, so it does that at once.
+            r#"<meta name="htmx-config" content='{"includeIndicatorStyles": false, "allowEval": false, "defaultSettleDelay": 0}'>
 <script src="/assets/htmx.min.js" defer></script>
 <script src="/assets/sse.min.js" defer></script>"#,
             Dialect::Datastar,
