@@ -56,6 +56,18 @@ impl Closer {
     /// `next_event`, not by this.
     ///
     /// A hook that panics keeps none of the others from running: the first panic goes on after them.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"data: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// source.closer().close();
+    /// assert_eq!(source.next_event()?, None); // not even what was read already
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     #[doc(alias = "stop")]
     pub fn close(&self) {
         run(self.control.close(Ending::Closer));

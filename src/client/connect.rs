@@ -201,6 +201,22 @@ impl<'a> Request<'a> {
     ///
     /// An id with a control character other than TAB, or of more than 4 KiB, is not sent, and
     /// [`State::Connecting`](super::State::Connecting) says so.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let stream = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|request| {
+    ///     let sent: Vec<_> = request.headers().collect();
+    ///     assert_eq!(sent[0], ("Accept", &b"text/event-stream"[..]));
+    ///     assert_eq!(sent.last(), Some(&("Last-Event-ID", &b"41"[..])));
+    ///     Ok(Response::new(200, "text/event-stream", stream))
+    /// })
+    /// .with_last_event_id("41");
+    /// assert!(source.next_event()?.is_some());
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
         let sent = !self.last_event_id.is_empty() && !withholds(self.last_event_id);
         let id = sent.then_some(("Last-Event-ID", self.last_event_id.as_bytes()));
@@ -214,11 +230,36 @@ impl<'a> Request<'a> {
     }
 
     /// The last event ID, whether a header can carry it or not; empty when there is none.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|request| {
+    ///     assert_eq!(request.last_event_id(), "41");
+    ///     Ok(Response::new(200, "text/event-stream", stream))
+    /// })
+    /// .with_last_event_id("41");
+    /// assert!(source.next_event()?.is_some());
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn last_event_id(&self) -> &'a str {
         self.last_event_id
     }
 
     /// The number of this attempt, from 1, counted from the last connection that was healthy.
+    ///
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// # use sse_io::{EventSource, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|request| match request.attempt() {
+    ///     1 => Err(io::ErrorKind::ConnectionRefused.into()),
+    ///     _ => Ok(Response::new(200, "text/event-stream", stream)),
+    /// })
+    /// .with_reconnection_limits(Duration::ZERO, Duration::ZERO);
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -227,6 +268,24 @@ impl<'a> Request<'a> {
     /// `TcpStream::shutdown`, `ureq::Agent::shutdown`. May be called several times. It runs on the
     /// thread that calls [`Closer::close`](super::Closer::close), or here and at once when that has
     /// happened already; it is dropped when the connection is done with.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use sse_io::EventSource;
+    /// use sse_io::client::Response;
+    ///
+    /// let (shut_down, was_shut_down) = mpsc::channel();
+    /// let stream = &b"data: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(move |request| {
+    ///     let shut_down = shut_down.clone(); // of a socket, for one
+    ///     request.on_close(move || shut_down.send(()).unwrap());
+    ///     Ok(Response::new(200, "text/event-stream", stream))
+    /// });
+    /// assert!(source.next_event()?.is_some());
+    /// source.closer().close();
+    /// assert!(was_shut_down.try_recv().is_ok());
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn on_close(&self, hook: impl FnOnce() + Send + 'static) {
         if let Some(hook) = self.control.register(Box::new(hook)) {
             hook();

@@ -77,6 +77,15 @@ pub enum ErrorKind {
 
 impl Error {
     /// What kind of failure it is.
+    ///
+    /// ```
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{ErrorKind, Response};
+    ///
+    /// let mut source = EventSource::new(|_| Ok(Response::new(404, "text/html", &b"not here"[..])));
+    /// let error = source.next_event().unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::Status(404)));
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.repr.kind
     }

@@ -74,12 +74,34 @@ pub(super) enum Notice<'a> {
 
 impl Listeners {
     /// No handlers yet.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, client::{Listeners, Response}};
+    /// let stream = &b"data: nobody listens\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// assert!(source.run(&Listeners::new()).is_ok());
+    /// ```
     pub fn new() -> Self {
         Listeners::default()
     }
 
     /// Adds a handler for events of one type, as [`Event::event_type`] gives it: `on("message", …)`
     /// sees the events without a name. It is called with the event and the last event ID.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # use sse_io::{EventSource, client::{Listeners, Response}};
+    /// let stream = &b"event: tick\nid: 7\ndata: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let (seen, events) = mpsc::channel();
+    /// listeners.on("tick", move |event, id| seen.send(format!("{} {id}", event.data)).unwrap());
+    /// source.run(&listeners)?;
+    /// assert_eq!(events.try_iter().collect::<Vec<_>>(), ["a 7"]);
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn on(
         &self,
         name: impl Into<String>,
@@ -90,11 +112,39 @@ impl Listeners {
     }
 
     /// Adds a handler for events without a name: `on("message", …)`.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # use sse_io::{EventSource, client::{Listeners, Response}};
+    /// let stream = &b"event: tick\nid: 7\ndata: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let (seen, events) = mpsc::channel();
+    /// listeners.on_message(move |event, id| seen.send(format!("{} {id}", event.data)).unwrap());
+    /// source.run(&listeners)?;
+    /// assert_eq!(events.try_iter().collect::<Vec<_>>(), ["b 7"]);
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn on_message(&self, handler: impl FnMut(&Event<'_>, &str) + Send + 'static) -> Listener {
         self.on("message", handler)
     }
 
     /// Adds a handler for every event, whatever its type.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # use sse_io::{EventSource, client::{Listeners, Response}};
+    /// let stream = &b"event: tick\nid: 7\ndata: a\n\ndata: b\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let (seen, events) = mpsc::channel();
+    /// listeners.on_any(move |event, _| seen.send(event.event_type().to_owned()).unwrap());
+    /// source.run(&listeners)?;
+    /// assert_eq!(events.try_iter().collect::<Vec<_>>(), ["tick", "message"]);
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn on_any(&self, handler: impl FnMut(&Event<'_>, &str) + Send + 'static) -> Listener {
         self.add(Handler::Event(None, shared(Box::new(handler))))
     }
@@ -121,6 +171,21 @@ impl Listeners {
     }
 
     /// Adds a handler for the errors that do not end the stream: an event that was too large.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # use sse_io::{EventSource, client::{ErrorKind, Listeners, Response}};
+    /// let stream = &b"data: far too long\n\ndata: ok\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_max_event_size(8)
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let (seen, errors) = mpsc::channel();
+    /// listeners.on_error(move |error| seen.send(error.kind()).unwrap());
+    /// source.run(&listeners)?;
+    /// assert!(matches!(errors.try_recv(), Ok(ErrorKind::EventTooLarge)));
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn on_error(&self, handler: impl FnMut(&Error) + Send + 'static) -> Listener {
         self.add(Handler::Error(shared(Box::new(handler))))
     }
@@ -221,6 +286,18 @@ pub struct Listener {
 impl Listener {
     /// Removes the handler: it is not called any more, though a call on another thread may still be
     /// under way. Does nothing when it is gone already.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, client::{Listeners, Response}};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let listeners = Listeners::new();
+    /// let listener = listeners.on_message(|_, _| panic!("it was removed"));
+    /// listener.remove();
+    /// source.run(&listeners)?;
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn remove(&self) {
         let Some(table) = self.table.upgrade() else {
             return;

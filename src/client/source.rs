@@ -74,6 +74,14 @@ where
     B: BufRead,
 {
     /// A client whose requests the closure makes: see [`Connect`]. Does not connect yet.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", stream)));
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// # Ok::<(), sse_io::client::Error>(())
+    /// ```
     pub fn new(connect: F) -> Self {
         EventSource::with_connect(connect)
     }

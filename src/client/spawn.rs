@@ -130,6 +130,17 @@ impl Items {
     /// # Errors
     ///
     /// [`RecvError`] when the stream has ended for good, or was closed.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, Item, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let source = EventSource::new(move |_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let items = source.spawn(16)?;
+    /// assert!(matches!(items.recv()??, Item::Event { event, .. } if event.data == "a"));
+    /// assert!(items.recv().is_err()); // the stream has ended
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(&self) -> Result<Incoming, RecvError> {
         let received = self.receiver.recv();
         match self.is_closed() {
@@ -145,6 +156,17 @@ impl Items {
     /// [`Timeout`](RecvTimeoutError::Timeout), and
     /// [`Disconnected`](RecvTimeoutError::Disconnected) when the stream has ended for good, or was
     /// closed.
+    ///
+    /// ```
+    /// # use sse_io::{EventSource, Item, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let source = EventSource::new(move |_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let items = source.spawn(16)?;
+    /// let first = items.recv_timeout(std::time::Duration::from_secs(5))??;
+    /// assert!(matches!(first, Item::Event { event, .. } if event.data == "a"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Incoming, RecvTimeoutError> {
         let received = self.receiver.recv_timeout(timeout);
         match self.is_closed() {
@@ -159,6 +181,24 @@ impl Items {
     ///
     /// [`Empty`](TryRecvError::Empty), and [`Disconnected`](TryRecvError::Disconnected) when the
     /// stream has ended for good, or was closed.
+    ///
+    /// ```
+    /// # use std::sync::mpsc::TryRecvError;
+    /// # use sse_io::{EventSource, Item, client::Response};
+    /// let stream = &b"data: a\n\n"[..];
+    /// let source = EventSource::new(move |_| Ok(Response::new(200, "text/event-stream", stream)))
+    ///     .with_finite(true);
+    /// let items = source.spawn(16)?;
+    /// let first = loop {
+    ///     match items.try_recv() {
+    ///         Ok(incoming) => break incoming?,
+    ///         Err(TryRecvError::Empty) => std::thread::yield_now(), // or what else there is to do
+    ///         Err(error) => return Err(error.into()),
+    ///     }
+    /// };
+    /// assert!(matches!(first, Item::Event { event, .. } if event.data == "a"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv(&self) -> Result<Incoming, TryRecvError> {
         let received = self.receiver.try_recv();
         match self.is_closed() {
