@@ -69,6 +69,14 @@ struct Stream<W: Write> {
 
 impl<W: Write> Emitter<W> {
     /// An emitter of a bare event stream. Writes nothing yet.
+    ///
+    /// ```
+    /// # use sse_io::{Emitter, Event};
+    /// let mut stream = Vec::new();
+    /// Emitter::new(&mut stream).emit(&Event::new("hello"))?;
+    /// assert_eq!(stream, b"data: hello\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(inner: W) -> Self {
         Emitter::with_framing(inner, Framing::Plain)
     }
@@ -92,6 +100,16 @@ impl<W: Write> Emitter<W> {
     /// [`InvalidField`](crate::InvalidField) inside when a field cannot be sent: nothing is written
     /// and the stream goes on. What the inner writer fails with: the stream is closed then. From
     /// there on, and after [`close`](Emitter::close), [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    ///
+    /// ```
+    /// # use sse_io::{Emitter, Event};
+    /// let emitter = Emitter::new(Vec::new());
+    /// assert_eq!(emitter.emit(&Event::new("hello"))?, b"data: hello\n\n".len());
+    /// emitter.close();
+    /// let error = emitter.emit(&Event::new("too late")).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn emit(&self, event: &Event<'_>) -> io::Result<usize> {
         self.send(|frame| frame.event(event))
     }
@@ -127,6 +145,14 @@ impl<W: Write> Emitter<W> {
     /// # Errors
     ///
     /// As [`emit`](Emitter::emit).
+    ///
+    /// ```
+    /// # use sse_io::Emitter;
+    /// let mut stream = Vec::new();
+    /// Emitter::new(&mut stream).comment("one\ntwo")?;
+    /// assert_eq!(stream, b": one\n: two\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn comment(&self, text: &str) -> io::Result<usize> {
         self.send(|frame| {
             frame.comment(text);
@@ -181,6 +207,18 @@ impl<W: Write> Emitter<W> {
     ///
     /// Otherwise the stream is ended in this call, and the inner writer dropped: for a chunked
     /// response this writes the last chunk, which may block like any write.
+    ///
+    /// ```
+    /// use sse_io::ResponseHead;
+    ///
+    /// let mut connection = Vec::new();
+    /// let emitter = ResponseHead::new().start(&mut connection)?;
+    /// emitter.close();
+    /// assert!(emitter.is_closed());
+    /// drop(emitter);
+    /// assert!(connection.ends_with(b"0\r\n\r\n"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "stop")]
     pub fn close(&self) {
         self.stream.control.close();
@@ -214,6 +252,14 @@ impl<W: Write> Emitter<W> {
     }
 
     /// Whether the stream was closed or has failed.
+    ///
+    /// ```
+    /// # use sse_io::Emitter;
+    /// let emitter = Emitter::new(Vec::new());
+    /// assert!(!emitter.is_closed());
+    /// emitter.clone().close();
+    /// assert!(emitter.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.stream.control.lock().closed
     }

@@ -51,16 +51,36 @@ enum Problem {
 
 impl InvalidField {
     /// The `InvalidField` inside an error, if there is one.
+    ///
+    /// ```
+    /// use sse_io::{Event, InvalidField, Writer};
+    ///
+    /// let event = Event::new("x").with_id("1\n2");
+    /// let error = Writer::new(Vec::new()).write_event(&event).unwrap_err();
+    /// assert_eq!(InvalidField::of(&error).map(InvalidField::field), Some("id"));
+    /// ```
     pub fn of(error: &io::Error) -> Option<&InvalidField> {
         error.get_ref()?.downcast_ref()
     }
 
     /// Which field it is: "event name", "id", "retry", "extension name" or "extension value".
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let error = Event::new("x").with_id("1\n2").encode(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.field(), "id");
+    /// ```
     pub fn field(&self) -> &'static str {
         self.field
     }
 
     /// The byte that cannot be sent, where it is a byte: CR, LF, NUL or `:`.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let error = Event::new("x").with_id("1\n2").encode(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.byte(), Some(b'\n'));
+    /// ```
     pub fn byte(&self) -> Option<u8> {
         match self.problem {
             Problem::Byte(byte, _) => Some(byte),
@@ -69,6 +89,12 @@ impl InvalidField {
     }
 
     /// The offset of that byte in the field's UTF-8 text.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let error = Event::new("x").with_id("1\n2").encode(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.position(), Some(1));
+    /// ```
     pub fn position(&self) -> Option<usize> {
         match self.problem {
             Problem::Byte(_, position) => Some(position),

@@ -48,6 +48,12 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// An event of the default type with this payload.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let event = Event::new("hello");
+    /// assert_eq!((&*event.data, event.name, event.id), ("hello", None, None));
+    /// ```
     pub fn new(data: impl Into<Cow<'a, str>>) -> Self {
         Event {
             data: data.into(),
@@ -56,6 +62,11 @@ impl<'a> Event<'a> {
     }
 
     /// Sets the type. Default: none, which clients take as "message".
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// assert_eq!(Event::new("x").with_name("tick").name.as_deref(), Some("tick"));
+    /// ```
     #[must_use = "the setter returns the event"]
     pub fn with_name(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.name = Some(name.into());
@@ -64,6 +75,11 @@ impl<'a> Event<'a> {
 
     /// Sets the id, which clients send back as `Last-Event-ID` when they reconnect; the empty id
     /// resets theirs. Default: none.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// assert_eq!(Event::new("x").with_id(7.to_string()).id.as_deref(), Some("7"));
+    /// ```
     #[must_use = "the setter returns the event"]
     pub fn with_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
         self.id = Some(id.into());
@@ -71,6 +87,15 @@ impl<'a> Event<'a> {
     }
 
     /// Sets the client's reconnection time. Default: none, which leaves it as it is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sse_io::Event;
+    /// let mut wire = Vec::new();
+    /// Event::new("x").with_retry(Duration::from_secs(2)).encode(&mut wire)?;
+    /// assert_eq!(wire, b"retry: 2000\ndata: x\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use = "the setter returns the event"]
     pub fn with_retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
@@ -78,6 +103,14 @@ impl<'a> Event<'a> {
     }
 
     /// Adds a field that the standard does not know. Default: no such fields.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let mut wire = Vec::new();
+    /// Event::new("x").with_extension("trace", "abc").encode(&mut wire)?;
+    /// assert_eq!(wire, b"trace: abc\ndata: x\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use = "the setter returns the event"]
     pub fn with_extension(
         mut self,
@@ -128,6 +161,14 @@ impl<'a> Event<'a> {
     }
 
     /// The same event, owning its strings. Allocates for each borrowed string that is not empty.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let text = String::from("hello");
+    /// let event: Event<'static> = Event::new(&text).into_owned();
+    /// drop(text);
+    /// assert_eq!(event.data, "hello");
+    /// ```
     pub fn into_owned(self) -> Event<'static> {
         fn own(text: Cow<'_, str>) -> Cow<'static, str> {
             Cow::Owned(text.into_owned())

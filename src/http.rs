@@ -58,6 +58,14 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// The head for a client that speaks HTTP/1.1.
+    ///
+    /// ```
+    /// # use sse_io::ResponseHead;
+    /// let mut connection = Vec::new();
+    /// ResponseHead::new().respond_to_head(&mut connection)?;
+    /// assert!(connection.windows(26).any(|w| w == b"Transfer-Encoding: chunked"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> Self {
         ResponseHead::for_version(1, 1)
     }
@@ -69,6 +77,15 @@ impl ResponseHead {
     /// That the connection closes is the HTTP library's to see to, by the `Connection: close` in the
     /// head or because the writer owns the socket. `tiny_http` keeps it open all the same for the rare
     /// HTTP/1.0 request that asks for `Connection: keep-alive`: refuse such a request.
+    ///
+    /// ```
+    /// # use sse_io::ResponseHead;
+    /// let mut connection = Vec::new();
+    /// ResponseHead::for_version(1, 0).start(&mut connection)?;
+    /// let response = String::from_utf8_lossy(&connection);
+    /// assert!(response.contains("Connection: close\r\n") && !response.contains("chunked"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn for_version(major: u8, minor: u8) -> Self {
         let framing = if (major, minor) < (1, 1) {
             Framing::Plain
@@ -87,6 +104,17 @@ impl ResponseHead {
     /// What cannot be sent is refused when the head is: anything but a token as the name; CR, LF or
     /// NUL in the value; `Content-Length` and `Transfer-Encoding`, which would contradict the
     /// framing, and below HTTP/1.1 a `Connection` without `close`.
+    ///
+    /// ```
+    /// # use sse_io::ResponseHead;
+    /// let mut connection = Vec::new();
+    /// ResponseHead::new().with_header("Server", "example").start(&mut connection)?;
+    /// assert!(String::from_utf8_lossy(&connection).contains("Server: example\r\n"));
+    ///
+    /// let forged = ResponseHead::new().with_header("Server", "x\r\nSet-Cookie: y");
+    /// assert!(forged.start(&mut Vec::new()).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.headers
@@ -137,6 +165,15 @@ impl ResponseHead {
 
     /// Sends this reconnection time to the client first of all. Default: none, which browsers take
     /// as a few seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sse_io::ResponseHead;
+    /// let mut connection = Vec::new();
+    /// ResponseHead::new().with_retry(Duration::from_secs(2)).start(&mut connection)?;
+    /// assert!(String::from_utf8_lossy(&connection).contains("\r\nretry: 2000\n\n"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
         self
@@ -153,6 +190,17 @@ impl ResponseHead {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a header or the reconnection time cannot be
     /// sent: nothing is written. Otherwise what the stream fails with. The stream is dropped in
     /// both cases.
+    ///
+    /// ```
+    /// use sse_io::{Event, ResponseHead};
+    ///
+    /// let mut connection = Vec::new();
+    /// let emitter = ResponseHead::for_version(1, 0).start(&mut connection)?;
+    /// emitter.emit(&Event::new("hello"))?;
+    /// drop(emitter);
+    /// assert!(connection.ends_with(b"\r\n\r\n:\n\ndata: hello\n\n"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn start<W: Write>(self, mut stream: W) -> io::Result<Emitter<W>> {
         let mut first = FrameBuffer::default();
         first.clear();

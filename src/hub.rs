@@ -218,6 +218,12 @@ pub struct Stats {
 
 impl Hub {
     /// A hub with the default limits: 1,024 events, 8 MiB, no limit of age, ids assigned.
+    ///
+    /// ```
+    /// # use sse_io::Hub;
+    /// let stats = Hub::new().stats();
+    /// assert_eq!((stats.subscribers, stats.events, stats.published), (0, 0, 0));
+    /// ```
     pub fn new() -> Self {
         Hub::builder().build()
     }
@@ -375,6 +381,15 @@ impl Hub {
     }
 
     /// Begins to subscribe: set what is wanted, then [`start`](Subscribe::start).
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().with_topics(["news"]).start()?;
+    /// hub.publish_to(["news"], &Event::new("rain"))?;
+    /// assert_eq!(subscription.recv()?.event().data, "rain");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn subscribe(&self) -> Subscribe {
         Subscribe::new(Arc::clone(self.shared()))
     }
@@ -426,6 +441,14 @@ impl Hub {
     }
 
     /// Whether the hub was closed.
+    ///
+    /// ```
+    /// # use sse_io::Hub;
+    /// let hub = Hub::new();
+    /// assert!(!hub.is_closed());
+    /// hub.clone().close();
+    /// assert!(hub.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared().lock().closed
     }

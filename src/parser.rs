@@ -139,6 +139,14 @@ impl Parser {
     ///
     /// Memory stays within the limit and a constant for data and comments. A name, an id or an
     /// extension whose line comes in pieces is held twice while it is put together.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// let mut parser = Parser::new().with_max_event_size(8);
+    /// let mut input = &b"data: far too long\n\ndata: ok\n\n"[..];
+    /// assert_eq!(parser.parse(&mut input).unwrap_err().limit(), 8);
+    /// assert_eq!(parser.parse(&mut input).unwrap().unwrap().data, "ok");
+    /// ```
     #[must_use = "the setter returns the parser"]
     pub fn with_max_event_size(mut self, bytes: usize) -> Self {
         self.interpreter.set_limit(bytes);
@@ -147,6 +155,11 @@ impl Parser {
 
     /// Sets the last event ID, for a stream that goes on where an earlier one was lost. Default:
     /// empty.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// assert_eq!(Parser::new().with_last_event_id("7").last_event_id(), "7");
+    /// ```
     #[must_use = "the setter returns the parser"]
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.interpreter.set_last_id(id.into());
@@ -164,6 +177,16 @@ impl Parser {
     /// [`EventTooLarge`] as soon as an event exceeds the limit. The parser goes on: what is left of
     /// that event is skipped, its id still becomes the last event ID (unless the id alone exceeds
     /// the limit), and the events after it come as ever.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// let mut parser = Parser::new();
+    /// let mut input = &b"data: a\n\ndata: b\n\ndata: to be contin"[..];
+    /// assert_eq!(parser.parse(&mut input)?.unwrap().data, "a");
+    /// assert_eq!(parser.parse(&mut input)?.unwrap().data, "b");
+    /// assert_eq!((parser.parse(&mut input)?, input.len()), (None, 0));
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
     #[inline(always)]
     pub fn parse(&mut self, input: &mut &[u8]) -> Result<Option<Event<'_>>, EventTooLarge> {
         match self.step(input, false) {
@@ -240,6 +263,15 @@ impl Parser {
 
     /// Discards what was not given out, the unfinished event with its id too, and starts a new
     /// stream. The last event ID and the reconnection time stay: they outlive a connection.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// let mut parser = Parser::new();
+    /// assert_eq!(parser.parse(&mut &b"data: lost with its conn"[..])?, None);
+    /// parser.reset();
+    /// assert_eq!(parser.parse(&mut &b"data: anew\n\n"[..])?.unwrap().data, "anew");
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
     pub fn reset(&mut self) {
         self.interpreter.keep(&self.window);
         self.begin_stream();
@@ -248,11 +280,27 @@ impl Parser {
 
     /// The last event ID: the id of the newest block that had one and was complete, with an event in
     /// it or not. Empty when there is none.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// let mut parser = Parser::new();
+    /// assert_eq!(parser.parse(&mut &b"id: 7\n\n"[..])?, None); // no data, so no event
+    /// assert_eq!(parser.last_event_id(), "7");
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
     pub fn last_event_id(&self) -> &str {
         self.interpreter.last_id(&self.window)
     }
 
     /// The reconnection time that the stream asked for last, with an event or without.
+    ///
+    /// ```
+    /// # use sse_io::Parser;
+    /// let mut parser = Parser::new();
+    /// assert_eq!(parser.parse(&mut &b"retry: 2000\n"[..])?, None);
+    /// assert_eq!(parser.retry().unwrap().as_secs(), 2);
+    /// # Ok::<(), sse_io::EventTooLarge>(())
+    /// ```
     pub fn retry(&self) -> Option<Duration> {
         self.interpreter.retry()
     }

@@ -48,6 +48,14 @@ pub struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     /// A reader at the start of a stream. Reads nothing yet.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"data: x\n\n"[..]);
+    /// assert_eq!(reader.read_event()?.unwrap().data, "x");
+    /// assert_eq!(reader.read_event()?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(inner: R) -> Self {
         Reader {
             inner,
@@ -63,6 +71,14 @@ impl<R: BufRead> Reader<R> {
     /// each data line, the names of its extensions and 64 for each of those. A comment is held to
     /// the same limit by [`read_item`](Reader::read_item); otherwise comments are passed over and
     /// not kept. Default: 16 MiB.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"data: far too long\n\ndata: ok\n\n"[..]).with_max_event_size(8);
+    /// assert!(reader.read_event().is_err());
+    /// assert_eq!(reader.read_event()?.unwrap().data, "ok");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use = "the setter returns the reader"]
     pub fn with_max_event_size(mut self, bytes: usize) -> Self {
         self.parser = self.parser.with_max_event_size(bytes);
@@ -71,6 +87,11 @@ impl<R: BufRead> Reader<R> {
 
     /// Seeds the last event ID, for a stream that goes on where an earlier one was lost. Default:
     /// empty.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// assert_eq!(Reader::new(&b""[..]).with_last_event_id("7").last_event_id(), "7");
+    /// ```
     #[must_use = "the setter returns the reader"]
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.parser = self.parser.with_last_event_id(id);
@@ -83,6 +104,13 @@ impl<R: BufRead> Reader<R> {
     ///
     /// For servers that leave the last blank line out. A stream that broke in the middle of an
     /// event cannot be told from theirs.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"data: [DONE]"[..]).with_trailing_event(true);
+    /// assert_eq!(reader.read_event()?.unwrap().data, "[DONE]");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use = "the setter returns the reader"]
     pub fn with_trailing_event(mut self, deliver: bool) -> Self {
         self.trailing = deliver;
@@ -166,11 +194,28 @@ impl<R: BufRead> Reader<R> {
 
     /// The last event ID: the id of the newest block that had one and was complete, with an event in
     /// it or not. Empty when there is none.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"id: 7\ndata: x\n\ndata: y\n\n"[..]);
+    /// while reader.read_event()?.is_some() {}
+    /// assert_eq!(reader.last_event_id(), "7");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
     }
 
     /// The reconnection time that the stream asked for last, with an event or without.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"retry: 2000\n\n"[..]);
+    /// assert_eq!(reader.read_event()?, None);
+    /// assert_eq!(reader.retry(), Some(Duration::from_secs(2)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn retry(&self) -> Option<Duration> {
         self.parser.retry()
     }
@@ -194,6 +239,14 @@ impl<R: BufRead> Reader<R> {
 
     /// The inner reader, at the first byte after the last event. To take bytes from it changes the
     /// stream.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"data: x\n\nand something else"[..]);
+    /// assert_eq!(reader.read_event()?.unwrap().data, "x");
+    /// assert_eq!(*reader.get_mut(), b"and something else");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn get_mut(&mut self) -> &mut R {
         self.settle();
         &mut self.inner
@@ -201,6 +254,14 @@ impl<R: BufRead> Reader<R> {
 
     /// Gives the inner reader back, at the first byte after the last event: the LF of a final CRLF,
     /// for one. What was read of an unfinished event is gone.
+    ///
+    /// ```
+    /// # use sse_io::Reader;
+    /// let mut reader = Reader::new(&b"data: x\n\nand something else"[..]);
+    /// assert_eq!(reader.read_event()?.unwrap().data, "x");
+    /// assert_eq!(reader.into_inner(), b"and something else");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_inner(mut self) -> R {
         self.settle();
         self.inner

@@ -64,6 +64,14 @@ impl Framing {
 
 impl<W: Write> Writer<W> {
     /// A writer of a bare event stream. Writes nothing yet.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Writer};
+    /// let mut writer = Writer::new(Vec::new());
+    /// writer.write_event(&Event::new("hello"))?;
+    /// assert_eq!(writer.get_ref(), b"data: hello\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(inner: W) -> Self {
         Writer::with_framing(inner, Framing::Plain)
     }
@@ -84,6 +92,15 @@ impl<W: Write> Writer<W> {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) with an [`InvalidField`] inside when a field
     /// cannot be sent: nothing is written and the writer stays usable. Otherwise what the inner
     /// writer fails with, and `BrokenPipe` from then on.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Writer};
+    /// let mut writer = Writer::new(Vec::new());
+    /// assert_eq!(writer.write_event(&Event::new("hello").with_id("1"))?, 19);
+    /// assert!(writer.write_event(&Event::new("x").with_name("two\nlines")).is_err());
+    /// assert_eq!(writer.into_inner(), b"id: 1\ndata: hello\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_event(&mut self, event: &Event<'_>) -> io::Result<usize> {
         self.write(|frame| frame.event(event))
     }
@@ -184,6 +201,17 @@ impl<W: Write> Writer<W> {
     ///
     /// What the inner writer fails with, but for `Interrupted`, which is retried; `BrokenPipe` from
     /// then on, and after a failed write.
+    ///
+    /// ```
+    /// use std::io::BufWriter;
+    /// use sse_io::{Event, Writer};
+    ///
+    /// let mut writer = Writer::new(BufWriter::new(Vec::new()));
+    /// writer.write_event(&Event::new("hello"))?;
+    /// writer.flush()?;
+    /// assert_eq!(writer.get_ref().get_ref(), b"data: hello\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn flush(&mut self) -> io::Result<()> {
         if self.broken {
             return Err(broken_pipe());
@@ -196,11 +224,25 @@ impl<W: Write> Writer<W> {
     }
 
     /// The inner writer.
+    ///
+    /// ```
+    /// # use sse_io::Writer;
+    /// assert!(Writer::new(Vec::new()).get_ref().is_empty());
+    /// ```
     pub fn get_ref(&self) -> &W {
         &self.inner
     }
 
     /// The inner writer. To write to it directly changes the stream.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Writer};
+    /// let mut writer = Writer::new(Vec::new());
+    /// writer.write_event(&Event::new("hello"))?;
+    /// writer.get_mut().clear();
+    /// assert!(writer.into_inner().is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.inner
     }
@@ -211,6 +253,14 @@ impl<W: Write> Writer<W> {
     }
 
     /// Gives the inner writer back, unflushed.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Writer};
+    /// let mut writer = Writer::new(Vec::new());
+    /// writer.write_event(&Event::new("hello"))?;
+    /// assert_eq!(writer.into_inner(), b"data: hello\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_inner(self) -> W {
         self.inner
     }

@@ -170,6 +170,17 @@ impl HeartbeatThread {
     /// # Errors
     ///
     /// What a heartbeat failed with: the stream was closed by that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Emitter;
+    ///
+    /// let emitter = Emitter::new(Vec::new());
+    /// let heartbeats = emitter.spawn_heartbeats(Duration::from_secs(15))?;
+    /// heartbeats.join()?; // at once: it does not wait for the next one
+    /// assert!(!emitter.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn join(mut self) -> io::Result<()> {
         self.stop();
         match self.thread.take().map(JoinHandle::join) {

@@ -52,6 +52,16 @@ impl Builder {
 
     /// Sets how many events the log holds. A subscriber that is further behind has lagged. The log is
     /// what subscribers read, so zero is taken as one. Default: 1,024.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_max_events(2).build();
+    /// for n in 1..=3 {
+    ///     hub.publish(&Event::new(n.to_string()))?;
+    /// }
+    /// assert_eq!(hub.stats().events, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_events(mut self, events: usize) -> Self {
         self.limits.events = events.max(1);
         self
@@ -60,6 +70,16 @@ impl Builder {
     /// Sets how many bytes the log holds: wire forms and topics. Up to 300 bytes for each
     /// event come on top. An event that exceeds this by itself is refused, so with zero every one is.
     /// Default: 8 MiB.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_max_bytes(100).build();
+    /// for n in 1..=3 {
+    ///     hub.publish(&Event::new(n.to_string()))?;
+    /// }
+    /// assert!(hub.stats().bytes <= 100 && hub.stats().events < 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {
         self.limits.bytes = bytes;
         self
@@ -69,6 +89,14 @@ impl Builder {
     /// far behind. Events are looked at when one is published, and when somebody reads or subscribes:
     /// an idle hub may hold them for longer. Zero would let nothing be delivered at all, and is taken
     /// as no limit. Default: no limit.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_max_age(std::time::Duration::from_secs(600)).build();
+    /// hub.publish(&Event::new("x"))?;
+    /// assert_eq!(hub.stats().events, 1); // for ten minutes
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.limits.age = Some(age).filter(|age| !age.is_zero());
         self
@@ -77,6 +105,14 @@ impl Builder {
     /// Sets how many subscriptions there may be at a time; more are refused with
     /// [`SubscribeError::Full`](super::SubscribeError::Full). Zero refuses all. Default: no limit
     /// (each one costs a thread and a connection, which the server is to limit).
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_max_subscribers(1).build();
+    /// let _first = hub.subscribe().start()?;
+    /// assert!(hub.subscribe().start().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_subscribers(mut self, subscribers: usize) -> Self {
         self.max_subscribers = subscribers;
         self
@@ -85,6 +121,14 @@ impl Builder {
     /// Sets how many topics one subscription may name; one that names more is refused with
     /// [`SubscribeError::TooManyTopics`](super::SubscribeError::TooManyTopics). Each takes memory, and
     /// a moment of the hub's lock when the subscription starts and when it ends. Default: 1,024.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_max_topics(2).build();
+    /// assert!(hub.subscribe().with_topics(["a", "b"]).start().is_ok());
+    /// assert!(hub.subscribe().with_topics(["a", "b", "c"]).start().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_topics(mut self, topics: usize) -> Self {
         self.max_topics = topics;
         self
@@ -94,12 +138,31 @@ impl Builder {
     /// clients that ask for it ([`Subscribe::with_retained`](super::Subscribe::with_retained)). Where
     /// there are more, those whose newest event is the oldest are forgotten. These events may take as
     /// many bytes as the log, on top of it, and have no limit of age. Default: zero.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::builder().with_retained(100).build();
+    /// hub.publish_to(["cpu"], &Event::new("12 %"))?;
+    /// let mut late = hub.subscribe().with_topics(["cpu"]).with_retained().start()?;
+    /// assert_eq!(late.recv()?.event().data, "12 %");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_retained(mut self, topics: usize) -> Self {
         self.retained = topics;
         self
     }
 
     /// Sets where ids come from. Default: [`IdPolicy::Assigned`].
+    ///
+    /// ```
+    /// use sse_io::hub::IdPolicy;
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    /// let id = hub.publish(&Event::new("x").with_id("7"))?;
+    /// assert_eq!(id.as_str(), "7");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_id_policy(mut self, policy: IdPolicy) -> Self {
         self.ids = policy;
         self
@@ -114,6 +177,11 @@ impl Builder {
     }
 
     /// The hub.
+    ///
+    /// ```
+    /// # use sse_io::Hub;
+    /// assert!(!Hub::builder().with_max_events(10).build().is_closed());
+    /// ```
     pub fn build(self) -> Hub {
         let ids = match self.history {
             Some(_) => IdPolicy::Own,

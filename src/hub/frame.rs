@@ -129,6 +129,15 @@ impl Frame {
     }
 
     /// The wire form, with its blank line: for [`Write::write_all`](io::Write::write_all).
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub, hub::IdPolicy};
+    /// let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.publish(&Event::new("x").with_id("7"))?;
+    /// assert_eq!(subscription.recv()?.as_bytes(), b"id: 7\ndata: x\n\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.wire..]
@@ -155,6 +164,18 @@ impl Frame {
 
     /// Whether this is an event. [`Hub::retry`](super::Hub::retry) alone makes frames that are not:
     /// a reconnection time, which no filter sees.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.retry(Duration::from_secs(5))?;
+    /// hub.publish(&Event::new("x"))?;
+    /// assert!(!subscription.recv()?.is_event());
+    /// assert!(subscription.recv()?.is_event());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_event(&self) -> bool {
         let wire = self.as_bytes();
         let is_one_line = || wire.iter().position(|&byte| byte == b'\n') == Some(wire.len() - 2);
@@ -162,6 +183,15 @@ impl Frame {
     }
 
     /// The event's id, if it has one.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// let id = hub.publish(&Event::new("x"))?;
+    /// assert_eq!(subscription.recv()?.id(), Some(id.as_str()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn id(&self) -> Option<&str> {
         match self.id {
             (0, _) => None,
@@ -171,6 +201,15 @@ impl Frame {
 
     /// The topics that the event was published to; none for one that was published to everyone, and
     /// for one that a [`History`](super::History) gave.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().start()?;
+    /// hub.publish_to(["a", "b"], &Event::new("x"))?;
+    /// assert!(subscription.recv()?.topics().eq(["a", "b"]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         let mut rest = 0..self.wire;
         std::iter::from_fn(move || {
@@ -221,6 +260,14 @@ pub struct EventId(pub(super) Frame);
 
 impl EventId {
     /// The id.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let id = hub.publish(&Event::new("x"))?;
+    /// assert_eq!(id.as_str(), id.to_string());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         self.0.id().unwrap_or_default()
     }

@@ -107,6 +107,16 @@ impl Subscribe {
     /// Where a client says which topics it wants, decide how many that may be, and which:
     /// [`Builder::with_max_topics`](super::Builder::with_max_topics) is the limit. Topics beyond it are
     /// not looked at, and [`start`](Subscribe::start) fails.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe().with_topics(["a"]).start()?;
+    /// hub.publish_to(["b"], &Event::new("not this"))?;
+    /// hub.publish_to(["a", "b"], &Event::new("this"))?;
+    /// assert_eq!(subscription.recv()?.event().data, "this");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let named = self.topics.get_or_insert_default();
         let most = self.shared.max_topics.saturating_add(1);
@@ -140,6 +150,16 @@ impl Subscribe {
 
     /// Sets the last event ID of a client that comes back: it gets what was published after it.
     /// Default, and what the empty id means: a new client.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// let seen = hub.publish(&Event::new("seen"))?;
+    /// hub.publish(&Event::new("missed"))?;
+    /// let mut subscription = hub.subscribe().with_last_event_id(seen.to_string()).start()?;
+    /// assert_eq!(subscription.recv()?.event().data, "missed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
         self
@@ -148,6 +168,17 @@ impl Subscribe {
     /// Sets how many of the newest events in the log a new client gets first: those that the
     /// subscription would have got, before the filter. `usize::MAX` is all of them. Does nothing for
     /// a client that comes back. Default: zero.
+    ///
+    /// ```
+    /// # use sse_io::{Event, Hub};
+    /// let hub = Hub::new();
+    /// for text in ["a", "b", "c"] {
+    ///     hub.publish(&Event::new(text))?;
+    /// }
+    /// let mut subscription = hub.subscribe().with_replay(2).start()?;
+    /// assert_eq!(subscription.recv()?.event().data, "b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_replay(mut self, events: usize) -> Self {
         self.replay = events;
         self
@@ -177,6 +208,19 @@ impl Subscribe {
     }
 
     /// Sets what to do about a gap at the start. Default: [`GapPolicy::Replay`].
+    ///
+    /// ```
+    /// use sse_io::Hub;
+    /// use sse_io::hub::{GapPolicy, SubscribeError};
+    ///
+    /// let hub = Hub::new();
+    /// let refused = hub
+    ///     .subscribe()
+    ///     .with_last_event_id("of another server")
+    ///     .with_gap_policy(GapPolicy::Refuse)
+    ///     .start();
+    /// assert!(matches!(refused, Err(SubscribeError::Gap { .. })));
+    /// ```
     pub fn with_gap_policy(mut self, policy: GapPolicy) -> Self {
         self.gap = policy;
         self
@@ -184,6 +228,21 @@ impl Subscribe {
 
     /// Sets what [`serve`](Subscription::serve) does when the subscription has lagged. Default:
     /// [`LagPolicy::End`].
+    ///
+    /// ```
+    /// use sse_io::hub::LagPolicy;
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let hub = Hub::builder().with_max_events(1).build();
+    /// let mut slow = hub.subscribe().with_lag_policy(LagPolicy::Skip).start()?;
+    /// hub.publish(&Event::new("missed"))?;
+    /// hub.publish(&Event::new("left"))?;
+    /// hub.close();
+    /// let mut stream = Vec::new();
+    /// slow.serve(&Emitter::new(&mut stream), None);
+    /// assert!(stream.ends_with(b"data: left\n\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_lag_policy(mut self, policy: LagPolicy) -> Self {
         self.lag = policy;
         self

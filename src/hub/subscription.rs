@@ -95,6 +95,17 @@ enum Source {
 impl Subscription {
     /// How the subscription began: whether the client is new, has missed something, and whether that
     /// is gone.
+    ///
+    /// ```
+    /// use sse_io::hub::Resumption;
+    /// use sse_io::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let id = hub.publish(&Event::new("x"))?;
+    /// let subscription = hub.subscribe().with_last_event_id(id.to_string()).start()?;
+    /// assert!(matches!(subscription.resumption(), Resumption::CaughtUp));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resumption(&self) -> &Resumption {
         &self.resumption
     }

@@ -85,11 +85,28 @@ impl EventTooLarge {
     }
 
     /// The limit that was exceeded, in bytes.
+    ///
+    /// ```
+    /// use sse_io::{EventTooLarge, Reader};
+    ///
+    /// let mut reader = Reader::new(&b"data: far too long\n\n"[..]).with_max_event_size(8);
+    /// let error = reader.read_event().unwrap_err();
+    /// assert_eq!(EventTooLarge::of(&error).map(EventTooLarge::limit), Some(8));
+    /// ```
     pub fn limit(&self) -> usize {
         self.limit
     }
 
     /// The `EventTooLarge` inside an error, if there is one.
+    ///
+    /// ```
+    /// use sse_io::{EventTooLarge, Reader};
+    ///
+    /// let mut reader = Reader::new(&b"data: far too long\n\n"[..]).with_max_event_size(8);
+    /// let error = reader.read_event().unwrap_err();
+    /// assert_eq!(EventTooLarge::of(&error).map(EventTooLarge::limit), Some(8));
+    /// assert_eq!(EventTooLarge::of(&std::io::Error::other("another")), None);
+    /// ```
     pub fn of(error: &io::Error) -> Option<&EventTooLarge> {
         error.get_ref()?.downcast_ref()
     }
