@@ -219,9 +219,13 @@ impl Subscription {
         }
     }
 
-    /// Whether all is read that there was when this was asked for the first time.
+    /// Whether all is read that there was when this was asked for the first time. Never of a hub that
+    /// was closed by then: no more comes, and its end is to be told.
     fn is_past(&self, horizon: &mut Option<u64>) -> bool {
-        let next = || self.shared.lock().log.next();
+        let next = || match self.shared.lock() {
+            state if state.closed => u64::MAX,
+            state => state.log.next(),
+        };
         matches!(self.source, Source::Log) && self.cursor >= *horizon.get_or_insert_with(next)
     }
 

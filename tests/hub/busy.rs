@@ -89,3 +89,14 @@ fn what_passes_is_sent_although_more_is_refused() {
     within(DEADLINE, move || thread.join().unwrap());
     assert!(record.text().contains("data: the first\n\n"));
 }
+
+#[test]
+fn the_end_of_a_closed_hub_is_told_at_once_whatever_a_filter_refuses() {
+    let hub = Hub::new();
+    let mut subscription = hub.subscribe().with_filter(|_| false).start().unwrap();
+    for n in 0..3 {
+        hub.publish(&Event::new(n.to_string())).unwrap();
+    }
+    hub.close();
+    assert!(matches!(subscription.try_recv(), Err(RecvError::Closed)));
+}
