@@ -3,7 +3,7 @@
 //! For programs without an async runtime: a server on `tiny_http`, rouille or a bare
 //! [`TcpListener`](std::net::TcpListener) that streams to browsers, a command-line tool that reads a
 //! language model's reply through ureq, a device, a build system. The format is exactly that of the
-//! [HTML standard, section 9.2][standard]. No dependencies, no unsafe code.
+//! [HTML standard, section 9.2][standard]. No dependencies, safe Rust alone.
 //!
 //! **Serve.** Anything that is [`Write`](std::io::Write) becomes a live stream:
 //!
