@@ -1,14 +1,15 @@
 //! Closing from another thread ends a client whatever it is doing, over real sockets. No test looks
 //! at a clock: the peer stays silent for ever, so that nothing but the close can have ended the call.
 
-use crate::{connectors, util};
+use crate::{connectors, over_ureq, util};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use connectors::{Tcp, Ureq};
+use connectors::Tcp;
+use over_ureq::Ureq;
 use sse_io::EventSource;
 use sse_io::client::{Closer, Connect, ConnectError, Ending, Listeners, Request, Response, State};
 use util::script_server::{HEAD, Script, ScriptServer, chunked, plain, status};

@@ -1,13 +1,14 @@
 //! What a server can do to a client, over real sockets: one row, one test, through ureq and through
 //! a connector of std alone.
 
-use crate::{connectors, util};
+use crate::{connectors, over_ureq, util};
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use connectors::{Tcp, Ureq};
+use connectors::Tcp;
+use over_ureq::Ureq;
 use sse_io::EventSource;
 use sse_io::client::{Connect, ConnectError, Request, Response, State};
 use util::script_server::{HEAD, Script, ScriptServer, chunked, plain, sized, status};

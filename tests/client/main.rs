@@ -4,6 +4,9 @@
 #[path = "../util/connectors.rs"]
 pub mod connectors;
 #[doc(hidden)]
+#[path = "../util/over_ureq.rs"]
+pub mod over_ureq;
+#[doc(hidden)]
 #[path = "../util/mod.rs"]
 pub mod util;
 

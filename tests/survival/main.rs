@@ -6,6 +6,9 @@
 #[path = "../util/outages.rs"]
 pub mod outages;
 #[doc(hidden)]
+#[path = "../util/over_ureq.rs"]
+pub mod over_ureq;
+#[doc(hidden)]
 #[expect(dead_code, reason = "`main` is for who runs it")]
 #[path = "../../examples/std_tcp.rs"]
 pub mod std_tcp;

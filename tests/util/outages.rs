@@ -1,7 +1,8 @@
 //! A server process that is killed, stopped and started again while a client reads from it. The
 //! events are numbered, so that one which is lost, comes twice or comes out of order is seen.
 //!
-//! Shared with the crate `tests/soak`; whoever includes it has the example `std_tcp` beside it.
+//! Shared with the crate `tests/soak`; whoever includes it has `over_ureq` and the example `std_tcp`
+//! beside it.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,11 +12,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sse_io::client::{ConnectError, Request, Response, State};
+use sse_io::client::State;
 use sse_io::{Event, EventSource, http};
-use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
-use ureq::{Agent, BodyReader};
 
+use super::over_ureq::Ureq;
 use super::std_tcp;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -134,32 +134,6 @@ impl Drop for Server {
 }
 
 // The client.
-
-type Body = BufReader<BodyReader<'static>>;
-
-fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE));
-    let agent = config.build().new_agent();
-    let call = request
-        .headers()
-        .fold(agent.get(url), |call, (name, v)| call.header(name, v));
-    request.on_close(move || agent.shutdown());
-    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
-    let result = call
-        .call()
-        .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
-    let (head, body) = result?
-        .map(|body| BufReader::new(body.into_reader()))
-        .into_parts();
-    Ok(Response::from_head(
-        head.status,
-        |name| head.headers.get(name),
-        body,
-    ))
-}
 
 /// Reads until it is closed; what is wrong with the events, if anything, is the error.
 fn read<C: sse_io::client::Connect>(
@@ -296,14 +270,17 @@ pub fn survive(
     let url = format!("http://{}/", server.address);
     let progress = Arc::new(Progress::default());
     let losses = Arc::clone(&progress);
-    let source = EventSource::new(move |request| connect(&url, request))
-        .with_reconnection_time(Duration::from_millis(10))
-        .with_reconnection_limits(Duration::from_millis(10), Duration::from_millis(100))
-        .on_state(move |state| {
-            if matches!(state, State::Waiting { .. }) {
-                losses.note(|seen| seen.losses += 1);
-            }
-        });
+    let source = EventSource::with_connect(Ureq {
+        url,
+        patience: SILENCE,
+    })
+    .with_reconnection_time(Duration::from_millis(10))
+    .with_reconnection_limits(Duration::from_millis(10), Duration::from_millis(100))
+    .on_state(move |state| {
+        if matches!(state, State::Waiting { .. }) {
+            losses.note(|seen| seen.losses += 1);
+        }
+    });
     let closer = source.closer();
     let client = Arc::clone(&progress);
     let client = thread::spawn(move || {

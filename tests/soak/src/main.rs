@@ -15,6 +15,9 @@ mod hub;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../util/outages.rs"]
 mod outages;
+#[allow(unreachable_pub)]
+#[path = "../../util/over_ureq.rs"]
+mod over_ureq;
 #[expect(unreachable_pub, reason = "shared with the tests")]
 #[path = "../../util/rng.rs"]
 mod rng;

@@ -2,6 +2,10 @@
 //! behind. One test: it counts those of the whole process. Linux only.
 #![cfg(target_os = "linux")]
 
+#[expect(unreachable_pub, reason = "shared with the tests")]
+#[path = "../../util/over_ureq.rs"]
+mod over_ureq;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -9,9 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::EventSource;
-use sse_io::client::{ConnectError, Request, Response, TRANSIENT_STATUSES};
-use ureq::Error::{self, ConnectProxyFailed, HostNotFound, Io, Timeout};
-use ureq::{Agent, BodyReader};
+use sse_io::client::TRANSIENT_STATUSES;
+
+use over_ureq::Ureq;
 
 const CONNECTIONS: usize = 2000;
 
@@ -41,32 +45,6 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-type Body = BufReader<BodyReader<'static>>;
-
-fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
-    let config = Agent::config_builder()
-        .http_status_as_error(false) // the status is for EventSource to judge
-        .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_per_read(Some(Duration::from_secs(45))); // three heartbeats of silence
-    let agent = config.build().new_agent(); // one per attempt: its shutdown is for good
-    let call = request
-        .headers()
-        .fold(agent.get(url), |call, (name, v)| call.header(name, v));
-    request.on_close(move || agent.shutdown());
-    let passes = |e: &Error| matches!(e, Io(_) | Timeout(_) | HostNotFound | ConnectProxyFailed(_));
-    let result = call
-        .call()
-        .map_err(|e| ConnectError::retry_if(passes(&e), e.into_io()));
-    let (head, body) = result?
-        .map(|body| BufReader::new(body.into_reader()))
-        .into_parts();
-    Ok(Response::from_head(
-        head.status,
-        |name| head.headers.get(name),
-        body,
-    ))
-}
-
 /// How many files and threads this process has.
 fn usage() -> (usize, usize) {
     let count = |path| fs::read_dir(path).expect("a Linux").count();
@@ -78,9 +56,12 @@ fn thousands_of_connections_leave_no_socket_and_no_thread_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let server = thread::spawn(move || serve(&listener));
-    let mut source = EventSource::new(|request| connect(&url, request))
-        .with_reconnection_limits(Duration::ZERO, Duration::ZERO)
-        .with_retried_statuses(TRANSIENT_STATUSES);
+    let mut source = EventSource::with_connect(Ureq {
+        url,
+        patience: Duration::from_secs(45), // three heartbeats of silence
+    })
+    .with_reconnection_limits(Duration::ZERO, Duration::ZERO)
+    .with_retried_statuses(TRANSIENT_STATUSES);
     let mut events = 0;
     let mut first = None;
     while source.next_event().unwrap().is_some() {
