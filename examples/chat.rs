@@ -43,7 +43,9 @@ Usage: cargo run --example chat [-- [--host NAME]... [ADDRESS]]
 
 It reads no environment variables.";
 
-const PAGE: &str = include_str!("chat.html");
+const PAGE: &str = include_str!("chat/page.html");
+const STYLE: &str = include_str!("chat/page.css");
+const SCRIPT: &str = include_str!("chat/page.js");
 
 /// What a client may choose, in characters, and the bytes of the form that it posts.
 const MAX_ROOM: usize = 40;
@@ -84,21 +86,27 @@ fn answer(request: Request, guard: &Guard, rooms: &Arc<Rooms>) -> io::Result<()>
     let head = site::head(&request);
     let target = request.url().to_owned();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let is_read = matches!(request.method(), Method::Get | Method::Head);
     let (room, what) = match path.strip_prefix("/rooms/") {
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
-        None if path == "/" => {
-            return head
-                .with_header("Location", "/rooms/lobby")
-                .refuse(302, request.into_writer());
+        None => {
+            return match path {
+                "/" => head
+                    .with_header("Location", "/rooms/lobby")
+                    .refuse(302, request.into_writer()),
+                "/page.css" if is_read => site::file(request, "text/css", STYLE),
+                "/page.js" if is_read => site::file(request, "text/javascript", SCRIPT),
+                "/page.css" | "/page.js" => site::allow(request, head, "GET, HEAD, OPTIONS"),
+                _ => head.refuse(404, request.into_writer()),
+            };
         }
-        None => return head.refuse(404, request.into_writer()),
     };
     let Some(room) = decode(room).and_then(|room| line(&room, MAX_ROOM)) else {
         return head.refuse(404, request.into_writer());
     };
     match (what, request.method()) {
-        ("", Method::Get | Method::Head) => site::page(request, PAGE),
-        ("events", Method::Get | Method::Head) if !site::accepts_events(&request) => {
+        ("", _) if is_read => site::file(request, "text/html", PAGE),
+        ("events", _) if is_read && !site::accepts_events(&request) => {
             head.refuse(406, request.into_writer())
         }
         ("events", Method::Head) => head.respond_to_head(request.into_writer()),

@@ -41,7 +41,9 @@ Usage: cargo run --example dashboard [-- [--host NAME]... [ADDRESS]]
 
 It reads no environment variables.";
 
-const PAGE: &str = include_str!("dashboard.html");
+const PAGE: &str = include_str!("dashboard/page.html");
+const STYLE: &str = include_str!("dashboard/page.css");
+const SCRIPT: &str = include_str!("dashboard/page.js");
 
 /// The series, each of which is a topic and an event type.
 pub const TOPICS: [&str; 4] = ["cpu", "memory", "switches", "events"];
@@ -198,13 +200,17 @@ fn answer(request: Request, dashboard: &Dashboard) -> io::Result<()> {
     let head = site::head(&request);
     let path = request.url().split('?').next().unwrap_or_default();
     match (path, request.method()) {
-        ("/", Method::Get | Method::Head) => site::page(request, PAGE),
+        ("/", Method::Get | Method::Head) => site::file(request, "text/html", PAGE),
+        ("/page.css", Method::Get | Method::Head) => site::file(request, "text/css", STYLE),
+        ("/page.js", Method::Get | Method::Head) => site::file(request, "text/javascript", SCRIPT),
         ("/events", Method::Get | Method::Head) if !site::accepts_events(&request) => {
             head.refuse(406, request.into_writer())
         }
         ("/events", Method::Head) => head.respond_to_head(request.into_writer()),
         ("/events", Method::Get) => stream(request, head, dashboard),
-        ("/" | "/events", _) => site::allow(request, head, "GET, HEAD, OPTIONS"),
+        ("/" | "/page.css" | "/page.js" | "/events", _) => {
+            site::allow(request, head, "GET, HEAD, OPTIONS")
+        }
         _ => head.refuse(404, request.into_writer()),
     }
 }

@@ -4,9 +4,11 @@
 //! much memory and how many deliveries a second they take. Each connection is an open file: `ulimit -n`.
 //!
 //! There are seven threads, however many clients come: one accepts, one reads requests and answers them,
-//! one publishes, and four are the fan-out's.
+//! one publishes, and four are the fan-out's. The arguments are read in `site/start.rs`.
 
-use std::error::Error;
+#[path = "site/start.rs"]
+mod start;
+
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -33,6 +35,14 @@ Usage: cargo run --release --example fanout [-- [--host NAME]... [ADDRESS]]
 
 It reads no environment variables. Each connection is an open file: see `ulimit -n`.";
 
+const PAGE: &str = include_str!("fanout/page.html");
+const STYLE: &str = include_str!("fanout/page.css");
+const SCRIPT: &str = include_str!("fanout/page.js");
+
+/// What the page may load: what this server has, and nothing else.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'self'; \
+                      style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// How many streams there are at most.
 const MAX_STREAMS: usize = 20_000;
 
@@ -51,42 +61,9 @@ const LOOK: Duration = Duration::from_millis(5);
 const HEARTBEAT: Heartbeat = Heartbeat::every(Duration::from_secs(15));
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<(), Box<dyn Error>> {
-    let mut address = "127.0.0.1:8087".to_owned();
-    let mut guard = Guard::new();
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match &*argument {
-            "--help" | "-h" => {
-                println!("{USAGE}");
-                return Ok(());
-            }
-            "--host" => guard = guard.with_host(arguments.next().ok_or("--host needs a name")?),
-            option if option.starts_with('-') => {
-                return Err(format!("there is no option {option}\n\n{USAGE}").into());
-            }
-            _ => address = argument,
-        }
-    }
-    let listener = TcpListener::bind(&address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => format!(
-            "cannot listen on {address}: another program does already. Give another address after \
-             `--`, or 127.0.0.1:0 for any free port"
-        ),
-        _ => format!("cannot listen on {address}: {error}"),
-    })?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    serve(&listener, guard, Duration::from_secs(1))?;
-    Ok(())
+    start::main(USAGE, "127.0.0.1:8087", |listener, guard| {
+        Ok(serve(&listener, guard, Duration::from_secs(1))?)
+    })
 }
 
 /// Serves for ever, and publishes what that takes this often.
@@ -178,10 +155,12 @@ impl Site {
         }
         let path = request.target.split('?').next().unwrap_or_default();
         match (request.method.as_str(), path) {
-            ("GET", "/") => page(&connection),
+            ("GET", "/") => file(&connection, "text/html", PAGE),
+            ("GET", "/page.css") => file(&connection, "text/css", STYLE),
+            ("GET", "/page.js") => file(&connection, "text/javascript", SCRIPT),
             ("GET", "/events") => self.stream(request, connection),
             ("HEAD", "/events") => request.head().respond_to_head(connection),
-            (_, "/" | "/events") => request
+            (_, "/" | "/page.css" | "/page.js" | "/events") => request
                 .head()
                 .with_header("Allow", "GET, HEAD")
                 .refuse(405, connection),
@@ -212,15 +191,15 @@ impl Site {
     }
 }
 
-fn page(mut connection: &TcpStream) -> io::Result<()> {
+/// Sends a page, or a file that the page loads.
+fn file(mut connection: &TcpStream, media_type: &str, text: &str) -> io::Result<()> {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
-         Content-Security-Policy: default-src 'none'; connect-src 'self'; script-src \
-         'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'\r\nConnection: close\r\n\r\n",
-        PAGE.len()
+        "HTTP/1.1 200 OK\r\nContent-Type: {media_type}; charset=utf-8\r\nContent-Length: {}\r\n\
+         Content-Security-Policy: {POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
+         Connection: close\r\n\r\n",
+        text.len()
     );
-    connection.write_all((head + PAGE).as_bytes())?;
+    connection.write_all((head + text).as_bytes())?;
     connection.shutdown(Shutdown::Write)
 }
 
@@ -376,46 +355,3 @@ impl Request {
         found.next().map(|(_, value)| value)
     }
 }
-
-const PAGE: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Many streams on a few threads</title>
-<style>
-  :root { color-scheme: light dark; }
-  body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 2rem auto; padding: 0 1rem; }
-  dl { display: grid; grid-template-columns: auto 1fr; gap: .3rem 1.5rem; }
-  dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; text-align: right; }
-  .lost dd { opacity: .75; font-weight: 400; }
-</style>
-<h1>Many streams on a few threads</h1>
-<p>This page is one of the streams that this server has. <span id="state" role="status">Connecting …</span></p>
-<dl id="figures">
-  <dt>Open streams</dt><dd id="streams">–</dd>
-  <dt>Threads</dt><dd id="threads">–</dd>
-  <dt>Memory of the process, MiB</dt><dd id="memory">–</dd>
-  <dt>Memory for each stream, KiB</dt><dd id="each">–</dd>
-  <dt>Deliveries a second</dt><dd id="rate">–</dd>
-</dl>
-<noscript>The figures need JavaScript; <code>curl -N</code> on <code>/events</code> shows them too.</noscript>
-<script>
-  const show = (id, value) => { document.getElementById(id).textContent = value; };
-  const state = (text, lost) => {
-    if (document.getElementById("state").textContent !== text) show("state", text);
-    document.getElementById("figures").className = lost ? "lost" : "";
-  };
-  const source = new EventSource("/events");
-  source.onopen = () => state("It is connected.", false);
-  source.onerror = () => state("The connection is lost; what is below is old. Trying again …", true);
-  source.onmessage = (event) => {
-    const { streams, threads, kilobytes, rate } = JSON.parse(event.data);
-    show("streams", streams.toLocaleString());
-    show("threads", threads || "not known");
-    show("memory", kilobytes ? (kilobytes / 1024).toFixed(1) : "not known");
-    show("each", kilobytes && streams ? (kilobytes / streams).toFixed(1) : "not known");
-    show("rate", rate.toLocaleString());
-  };
-</script>
-</html>
-"#;

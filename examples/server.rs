@@ -21,6 +21,8 @@ use sse_io::http::{self, Guard};
 use sse_io::{Event, ResponseHead};
 use tiny_http::{Method, Request, Server};
 
+use site::start::log;
+
 const USAGE: &str = "\
 A live event stream, and a page that shows it.
 
@@ -35,7 +37,9 @@ Usage: cargo run --example server [-- [--host NAME]... [ADDRESS]]
 
 It reads no environment variables.";
 
-const PAGE: &str = include_str!("server.html");
+const PAGE: &str = include_str!("server/page.html");
+const STYLE: &str = include_str!("server/page.css");
+const SCRIPT: &str = include_str!("server/page.js");
 
 /// How many streams there are at most. Each holds a thread and a connection, for which `tiny_http`
 /// 0.12 opens two file descriptors; where there are none left (many systems give a process 1024), its
@@ -68,8 +72,10 @@ fn answer(request: Request, streams: &Arc<Places>) -> io::Result<()> {
     let head = site::head(&request);
     match (path, request.method()) {
         ("/events", _) => events(request, head, streams),
-        ("/", Method::Get | Method::Head) => site::page(request, PAGE),
-        ("/", _) => site::allow(request, head, "GET, HEAD, OPTIONS"),
+        ("/", Method::Get | Method::Head) => site::file(request, "text/html", PAGE),
+        ("/page.css", Method::Get | Method::Head) => site::file(request, "text/css", STYLE),
+        ("/page.js", Method::Get | Method::Head) => site::file(request, "text/javascript", SCRIPT),
+        ("/" | "/page.css" | "/page.js", _) => site::allow(request, head, "GET, HEAD, OPTIONS"),
         _ => head.refuse(404, request.into_writer()),
     }
 }
@@ -109,7 +115,7 @@ fn stream(request: Request, head: ResponseHead, places: &Arc<Places>) -> io::Res
     let emitter = head
         .with_retry(Duration::from_secs(2))
         .start(request.into_writer())?;
-    site::log(&format!("{peer} connected, starting after {last}"));
+    log(&format!("{peer} connected, starting after {last}"));
     for tick in last.saturating_add(1)..=u64::MAX {
         let event = Event::new("").with_name("tick").with_id(tick.to_string());
         let sent = emitter.emit_with(&event, |data| write!(data, "tick {tick}"));
@@ -118,7 +124,7 @@ fn stream(request: Request, head: ResponseHead, places: &Arc<Places>) -> io::Res
             break;
         }
     }
-    site::log(&format!("{peer} gone"));
+    log(&format!("{peer} gone"));
     Ok(())
 }
 

@@ -4,9 +4,11 @@
 //! each connection. Port 0 picks a free port.
 //!
 //! Each connection carries one request and is closed after it: an event stream is long, and what
-//! comes before it is not worth a pool.
+//! comes before it is not worth a pool. The arguments are read in `site/start.rs`.
 
-use std::error::Error;
+#[path = "site/start.rs"]
+mod start;
+
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::ExitCode;
@@ -52,51 +54,19 @@ Usage: cargo run --example std_tcp [-- [--host NAME]... [ADDRESS]]
 It reads no environment variables.";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<(), Box<dyn Error>> {
-    let mut address = "127.0.0.1:8083".to_owned();
-    let mut guard = Guard::new();
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match &*argument {
-            "--help" | "-h" => {
-                println!("{USAGE}");
-                return Ok(());
-            }
-            "--host" => guard = guard.with_host(arguments.next().ok_or("--host needs a name")?),
-            option if option.starts_with('-') => {
-                return Err(format!("there is no option {option}\n\n{USAGE}").into());
-            }
-            _ => address = argument,
-        }
-    }
-    let listener = TcpListener::bind(&address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => format!(
-            "cannot listen on {address}: another program does already. Give another address after \
-             `--`, or 127.0.0.1:0 for any free port"
-        ),
-        _ => format!("cannot listen on {address}: {error}"),
-    })?;
-    let address = listener.local_addr()?;
-    println!("listening on http://{address}/");
-    println!("try: curl -N http://{address}/events");
-    let limits = Limits {
-        connections: 400,
-        read_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(20),
-    };
-    serve(&listener, limits, move |request, connection| {
-        answer(&guard, request, connection)
-    });
-    Ok(())
+    start::main(USAGE, "127.0.0.1:8083", |listener, guard| {
+        let address = listener.local_addr()?;
+        start::log(&format!("try: curl -N http://{address}/events"));
+        let limits = Limits {
+            connections: 400,
+            read_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(20),
+        };
+        serve(&listener, limits, move |request, connection| {
+            answer(&guard, request, connection)
+        });
+        Ok(())
+    })
 }
 
 // The application.

@@ -182,28 +182,7 @@
 //! let source = EventSource::new(connect);
 //! ```
 //!
-//! # Coming from another client
-//!
-//! | reqwest-eventsource | eventsource-client (Rust) | okhttp-eventsource | go-sse | here |
-//! |---|---|---|---|---|
-//! | `EventSource::new(builder)` | `ClientBuilder::for_url` | `new EventSource.Builder(uri)` | `client.NewConnection(request)` | [`EventSource::new`], the request being the closure's |
-//! | `Stream` of `Event::Message` | `Stream` of `SSE::Event` | `readMessage()`, `messages()` | `SubscribeMessages`, `SubscribeEvent` | [`next_event`](EventSource::next_event), the iterator, [`Listeners`] |
-//! | | `SSE::Comment` | `readAnyEvent()`, `onComment` | | [`next_item`](EventSource::next_item), [`Listeners::on_comment`] |
-//! | `Event::Open`, `ready_state()` | `SSE::Connected` | `onOpen`, `getState()` | `OnRetry` | [`on_state`](EventSource::on_state), [`state`](EventSource::state) |
-//! | `close()` | drop the stream | `close()` | cancel the context | [`Closer::close`], or drop it |
-//! | | | `interrupt()` | | [`Closer::reconnect`] |
-//! | `last_event_id()` | `last_event_id(id)` | `lastEventId(id)` | | [`last_event_id`](EventSource::last_event_id), [`with_last_event_id`](EventSource::with_last_event_id) |
-//! | `RetryPolicy` | `ReconnectOptions` | `RetryDelayStrategy`, `ErrorStrategy` | `Backoff`, `MaxElapsedTime` | [`with_reconnection_time`](EventSource::with_reconnection_time), [`with_max_attempts`](EventSource::with_max_attempts), [`with_max_elapsed`](EventSource::with_max_elapsed) |
-//! | `ExponentialBackoff::max_duration` | `delay_max` | `maxDelay` | `MaxInterval` | [`with_reconnection_limits`](EventSource::with_reconnection_limits) |
-//! | | `reconnect(false)` | `ErrorStrategy.alwaysThrow` | `MaxRetries: -1` | [`with_max_attempts(0)`](EventSource::with_max_attempts), [`with_finite`](EventSource::with_finite) |
-//! | | `retry_initial(bool)` | | | [`with_initial_retry`](EventSource::with_initial_retry) |
-//! | | `backoff_factor` | `backoffMultiplier`, `jitterMultiplier` | `Multiplier`, `Jitter` | doubled, spread; [`with_jitter`](EventSource::with_jitter) |
-//! | | | `retryDelayResetThreshold` | | [`with_healthy_after`](EventSource::with_healthy_after) |
-//! | `Error::InvalidStatusCode` | `Error::UnexpectedResponse` | `StreamHttpErrorException` | `ResponseValidator` | [`ErrorKind::Status`], [`Error::body`], [`with_retried_statuses`](EventSource::with_retried_statuses) |
-//! | | `method`, `body`, `header` | `methodName`, `body`, `headers` | the `http.Request` | the closure |
-//! | | `read_timeout` | `readTimeout` | `HTTPClient.Timeout` | the HTTP library's time-out per read |
-//! | | | `BackgroundEventSource` | | [`EventSource::spawn`] |
-//! | | | `readBufferSize` | `Buffer(buf, max)` | [`with_max_event_size`](EventSource::with_max_event_size) |
+//! Coming from another client: the names of four of them are in [the guide](crate::_guide::migrating).
 //!
 //! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 

@@ -1,9 +1,11 @@
-//! What the examples on `tiny_http` share: their arguments, the listener, a thread for each request, and
-//! what every request has to pass before it is answered.
+//! What the examples on `tiny_http` share: a thread for each request, what every request has to pass before
+//! it is answered, and the files of a page. How they start is in `start.rs`.
+
+pub(crate) mod start;
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -13,11 +15,11 @@ use sse_io::ResponseHead;
 use sse_io::http::{self, Guard};
 use tiny_http::{HTTPVersion, Header, Request, Response, Server};
 
-/// A page has all it needs: nothing that somebody wrote can make it fetch anything from elsewhere, and no
-/// other site can put it into a frame. Scripts and styles are in the page itself.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-                      script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// A page loads what this server has, and nothing else. Nothing that somebody wrote can run in it or
+/// fetch anything, and no other site can put it into a frame. For that, its script and its style are
+/// files of their own.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'self'; \
+                      style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// How long a client may leave a full connection unread before its thread is taken back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,78 +27,16 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a request may be held up by a queue of new connections that is full.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs a program: takes its arguments, listens, and starts it. What goes wrong is told in a sentence.
+/// Runs a program on `tiny_http`, with the arguments that all of them take.
 pub(crate) fn main<F>(usage: &str, address: &str, start: F) -> ExitCode
 where
     F: FnOnce(&Server, Guard) -> Result<(), Box<dyn Error + Send + Sync>>,
 {
-    let arguments = match Arguments::parse(std::env::args().skip(1), address) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            log(usage);
-            return ExitCode::SUCCESS;
-        }
-        Err(problem) => {
-            eprintln!("{problem}\n\n{usage}");
-            return ExitCode::from(2);
-        }
-    };
-    let started = listen(&arguments.address).and_then(|server| start(&server, arguments.guard));
-    match started {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// `[--host NAME]... [ADDRESS]`
-struct Arguments {
-    address: String,
-    guard: Guard,
-}
-
-impl Arguments {
-    /// None if the help is asked for.
-    fn parse(
-        mut arguments: impl Iterator<Item = String>,
-        address: &str,
-    ) -> Result<Option<Self>, String> {
-        let mut given = None;
-        let mut guard = Guard::new();
-        while let Some(argument) = arguments.next() {
-            match &*argument {
-                "--help" | "-h" => return Ok(None),
-                "--host" => {
-                    let name = arguments.next().ok_or("--host needs a name")?;
-                    guard = guard.with_host(name);
-                }
-                option if option.starts_with('-') => {
-                    return Err(format!("there is no option {option}"));
-                }
-                _ if given.is_some() => return Err("there is more than one address".to_owned()),
-                _ => given = Some(argument),
-            }
-        }
-        let address = given.unwrap_or_else(|| address.to_owned());
-        Ok(Some(Arguments { address, guard }))
-    }
-}
-
-/// A server at this address. Says where it listens.
-fn listen(address: &str) -> Result<Server, Box<dyn Error + Send + Sync>> {
-    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => format!(
-            "cannot listen on {address}: another program does already. Give another address after \
-             `--`, or 127.0.0.1:0 for any free port"
-        ),
-        _ => format!("cannot listen on {address}: {error}"),
-    })?;
-    log(&format!("listening on http://{}/", listener.local_addr()?));
-    #[cfg(unix)]
-    http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
-    Server::from_listener(listener, None)
+    start::main(usage, address, |listener, guard| {
+        #[cfg(unix)]
+        http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
+        start(&Server::from_listener(listener, None)?, guard)
+    })
 }
 
 /// Answers each request on a thread of its own, until the server is unblocked: a second request on the
@@ -131,13 +71,17 @@ where
     }
 }
 
-/// Answers with a page.
-pub(crate) fn page(request: Request, html: &str) -> io::Result<()> {
+/// Answers with a page, or with a file that the page loads.
+pub(crate) fn file(request: Request, media_type: &str, text: &str) -> io::Result<()> {
     let header = |name: &str, value: &str| Header::from_bytes(name, value).expect("a valid header");
-    let page = Response::from_string(html)
-        .with_header(header("Content-Type", "text/html; charset=utf-8"))
-        .with_header(header("Content-Security-Policy", POLICY));
-    request.respond(page)
+    let file = Response::from_string(text)
+        .with_header(header(
+            "Content-Type",
+            &format!("{media_type}; charset=utf-8"),
+        ))
+        .with_header(header("Content-Security-Policy", POLICY))
+        .with_header(header("X-Content-Type-Options", "nosniff"));
+    request.respond(file)
 }
 
 /// Answers a method that is not taken, and `OPTIONS`, with those that are.
@@ -170,9 +114,4 @@ pub(crate) fn accepts_events(request: &Request) -> bool {
     let accept = headers(request).filter(|(name, _)| name.eq_ignore_ascii_case("Accept"));
     let accept: Vec<&str> = accept.map(|(_, value)| value).collect();
     http::accepts_event_stream(Some(&accept.join(", ")))
-}
-
-/// Says it to whoever may still be reading our output.
-pub(crate) fn log(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -538,14 +538,25 @@ fn std_tcp_takes_what_is_before_and_around_a_path() {
 fn the_page_is_served_and_nothing_else() {
     within(DEADLINE, || {
         let server = tiny_http_with(10);
-        let mut page = get(&server.url("/"), None);
-        assert_eq!(page.headers()["Content-Type"], "text/html; charset=utf-8");
-        let page = page.body_mut().read_to_string().unwrap();
-        assert!(page.contains("new EventSource(\"/events\")"));
-        assert!(
-            !page.contains("http://") && !page.contains("https://"),
-            "it stands by itself"
-        );
+        for (path, media_type, part) in [
+            ("/", "text/html", "<title>sse-io, live</title>"),
+            ("/page.css", "text/css", "color-scheme: light dark"),
+            (
+                "/page.js",
+                "text/javascript",
+                "new EventSource(\"/events\")",
+            ),
+        ] {
+            let mut file = get(&server.url(path), None);
+            let media_type = format!("{media_type}; charset=utf-8");
+            assert_eq!(file.headers()["Content-Type"], *media_type);
+            let file = file.body_mut().read_to_string().unwrap();
+            assert!(file.contains(part), "{path}");
+            assert!(
+                !file.contains("http://") && !file.contains("https://"),
+                "it stands by itself"
+            );
+        }
         assert_eq!(get(&server.url("/favicon.ico"), None).status(), 404);
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)

@@ -12,7 +12,7 @@ use tiny_http::Server;
 use crate::chat::Limits;
 use crate::dashboard::Dashboard;
 use crate::util::within;
-use crate::{chat, dashboard, server, std_tcp};
+use crate::{chat, dashboard, fanout, server, std_tcp};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -23,6 +23,10 @@ fn start(program: &str) -> SocketAddr {
     let guard = Guard::new().with_host("board.example");
     let program = program.to_owned();
     thread::spawn(move || {
+        if program == "fanout" {
+            let served = fanout::serve(&listener, guard, DEADLINE);
+            return served.expect("threads");
+        }
         if program == "std_tcp" {
             let limits = std_tcp::Limits {
                 connections: 10,
@@ -142,19 +146,51 @@ fn every_page_says_what_it_may_load_and_who_may_frame_it() {
             ("server", "/"),
             ("chat", "/rooms/lobby"),
             ("dashboard", "/"),
+            ("fanout", "/"),
         ] {
-            let head = ask(
-                start(program),
-                &format!("GET {path}"),
-                "Host: localhost\r\n",
-            );
+            let address = start(program);
+            let get = |path: &str| {
+                let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close";
+                let mut answer = String::new();
+                send(address, &format!("GET {path} {head}\r\n\r\n"))
+                    .read_to_string(&mut answer)
+                    .expect("an end");
+                answer
+            };
+            let page = get(path);
             for directive in [
                 "Content-Security-Policy: default-src 'none';",
-                "frame-ancestors 'none'",
-                "base-uri 'none'",
-                "form-action 'self'",
+                "script-src 'self';",
+                "style-src 'self';",
+                "base-uri 'none';",
+                "form-action '",
+                "frame-ancestors 'none'\r\n",
             ] {
-                assert!(head.contains(directive), "{program}: {head}");
+                assert!(page.contains(directive), "{program}: {page}");
+            }
+            assert!(!page.contains("unsafe"), "{program}: {page}");
+            // What it loads is there, and is what it is said to be.
+            for (loaded, path, media_type) in [
+                (
+                    "<link rel=\"stylesheet\" href=\"/page.css\">",
+                    "/page.css",
+                    "text/css",
+                ),
+                (
+                    "<script src=\"/page.js\"></script>",
+                    "/page.js",
+                    "text/javascript",
+                ),
+            ] {
+                assert!(page.contains(loaded), "{program}: {page}");
+                let file = get(path);
+                assert!(file.starts_with("HTTP/1.1 200 "), "{program}: {file}");
+                let head = format!("Content-Type: {media_type}; charset=utf-8\r\n");
+                assert!(file.contains(&head), "{program}: {file}");
+                assert!(
+                    file.contains("X-Content-Type-Options: nosniff\r\n"),
+                    "{program}: {file}"
+                );
             }
         }
     });

@@ -585,8 +585,12 @@ fn the_machine_is_read_as_linux_writes_it_and_nothing_elsewhere() {
 #[test]
 fn the_pages_need_nothing_from_the_network() {
     for page in [
-        include_str!("../../examples/chat.html"),
-        include_str!("../../examples/dashboard.html"),
+        include_str!("../../examples/chat/page.html"),
+        include_str!("../../examples/chat/page.css"),
+        include_str!("../../examples/chat/page.js"),
+        include_str!("../../examples/dashboard/page.html"),
+        include_str!("../../examples/dashboard/page.css"),
+        include_str!("../../examples/dashboard/page.js"),
     ] {
         for outside in ["http:", "https:", "//cdn", "@import", "innerHTML"] {
             assert!(!page.contains(outside), "{outside}");

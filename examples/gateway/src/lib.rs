@@ -26,8 +26,8 @@ use crate::board::{Board, End};
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'self'; \
+                      style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The largest request that is taken, and the largest answer that is no stream.
 const MAX_BODY: u64 = 16 << 20;

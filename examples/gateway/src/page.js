@@ -16,8 +16,16 @@ source.addEventListener('stats', event => {
   // A rate over less than that says little.
   if (!last || now - last.now > 200) last = { now, tokens: stats.tokens };
 });
-const state = (text, stale) => { show('state', text); document.body.classList.toggle('stale', stale); };
-source.onopen = () => state('live', false);
-source.onerror = () => state('connection lost: these numbers are old', true);
+const state = (name, text) => {
+  const state = document.getElementById('state');
+  state.dataset.state = name;
+  // What is the same is not read aloud again.
+  if (state.textContent !== text) state.textContent = text;
+  document.body.classList.toggle('stale', name !== 'open');
+};
+source.onopen = () => state('open', 'live');
+source.onerror = () => source.readyState === EventSource.CLOSED
+  ? state('closed', 'refused: load the page again')
+  : state('connecting', 'connection lost: these numbers are old');
 // The numbers of a gateway at rest do not change, its rate does.
 setInterval(() => { if (last && performance.now() - last.now > 1500) show('rate', '0'); }, 500);

@@ -77,31 +77,9 @@ impl Drop for Server {
 
 const HOST: &str = "Host: localhost\r\n";
 
-/// Waits until an expression is something in the page, and returns it.
-fn wait_for(browser: &mut Chromium, wanted: &str) -> Value {
-    watch_for(browser, wanted);
-    watched(browser)
-}
-
-/// Looks from now on whether an expression is something in the page.
-fn watch_for(browser: &mut Chromium, wanted: &str) {
-    let script = format!(
-        "window.watched = new Promise(resolve => {{
-            const look = () => {{
-                const found = {wanted};
-                if (found) resolve(found);
-            }};
-            const all = {{ attributes: true, characterData: true, childList: true, subtree: true }};
-            new MutationObserver(look).observe(document, all);
-            look();
-        }}); 0"
-    );
-    browser.evaluate(&script).expect("a page");
-}
-
-/// What the expression was as soon as it was something.
-fn watched(browser: &mut Chromium) -> Value {
-    browser.evaluate("window.watched").expect("a page")
+/// Waits until an expression is something in the page.
+fn wait_for(browser: &mut Chromium, wanted: &str) {
+    browser.wait_for(wanted).expect("a page");
 }
 
 /// Whether the list is this, item by item: its text, whether it is done, and no markup in it.
@@ -194,9 +172,9 @@ fn two_windows(dialect: &str) {
                 "document.querySelectorAll('#list li').length === {} && performance.timeOrigin + performance.now()",
                 n + 1
             );
-            watch_for(two, &there);
+            two.watch_for(&there).expect("a page");
             let sent = submit(one, 0, &format!("item {n}"));
-            let seen = watched(two).as_f64().expect("a time");
+            let seen = two.watched().expect("a page").as_f64().expect("a time");
             wait_for(one, &there);
             // The answer has come as well, and the form is an empty one again.
             wait_for(one, "document.querySelector('form input').value === ''");

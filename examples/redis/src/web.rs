@@ -16,11 +16,12 @@ use crate::feed::Feed;
 use crate::store::Store;
 
 const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
-/// The page has all it needs, and no other site can put it into a frame.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-                      script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// What the page may load: what this server has, and nothing else. No other site can put it into a frame.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'self'; \
+                      style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What a client is asked to wait that came when Redis was down or there was no room, in seconds.
 const RETRY_AFTER: &str = "1";
@@ -74,20 +75,18 @@ impl Web {
         }
         let path = request.url().split('?').next().unwrap_or_default();
         match (path, request.method()) {
-            ("/", Method::Get | Method::Head) => {
-                let header = |name: &str, value| Header::from_bytes(name, value).expect("a header");
-                let page = Response::from_string(PAGE)
-                    .with_header(header("Content-Type", "text/html; charset=utf-8"))
-                    .with_header(header("Content-Security-Policy", POLICY));
-                request.respond(page)
-            }
+            ("/", Method::Get | Method::Head) => file(request, "text/html", PAGE),
+            ("/page.css", Method::Get | Method::Head) => file(request, "text/css", STYLE),
+            ("/page.js", Method::Get | Method::Head) => file(request, "text/javascript", SCRIPT),
             ("/status", Method::Get) => {
                 let status = format!(r#"{{"redis":{}}}"#, self.feed.has_redis());
                 say(request, 200, &status)
             }
             ("/events", Method::Get) => self.stream(request),
             ("/publish", Method::Post) => self.publish(request),
-            ("/" | "/events" | "/status", _) => refuse_method(request, "GET"),
+            ("/" | "/page.css" | "/page.js" | "/events" | "/status", _) => {
+                refuse_method(request, "GET")
+            }
             ("/publish", _) => refuse_method(request, "POST"),
             _ => head(&request).refuse(404, request.into_writer()),
         }
@@ -180,6 +179,19 @@ fn body(request: &mut Request) -> io::Result<Result<String, u16>> {
         return Ok(Err(413));
     }
     Ok(String::from_utf8(body).map_err(|_| 400))
+}
+
+/// Answers with the page, or with a file that it loads.
+fn file(request: Request, media_type: &str, text: &str) -> io::Result<()> {
+    let header = |name: &str, value: &str| Header::from_bytes(name, value).expect("a header");
+    let file = Response::from_string(text)
+        .with_header(header(
+            "Content-Type",
+            &format!("{media_type}; charset=utf-8"),
+        ))
+        .with_header(header("Content-Security-Policy", POLICY))
+        .with_header(header("X-Content-Type-Options", "nosniff"));
+    request.respond(file)
 }
 
 fn say(request: Request, status: u16, text: &str) -> io::Result<()> {

@@ -85,11 +85,13 @@ impl Chromium {
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         // What goes wrong in the page is told from now on.
         browser.call("Runtime.enable", json!({}))?;
+        browser.call("Log.enable", json!({}))?;
         Ok(browser)
     }
 
-    /// What the page has said by `console.error`, and the exceptions that nobody caught, since this was
-    /// last asked. That a server cannot be reached is said by the browser, and is none of these.
+    /// What the page has said by `console.error`, the exceptions that nobody caught, and what the
+    /// browser has not allowed the page, since this was last asked. That a server cannot be reached is
+    /// none of these.
     pub fn take_errors(&mut self) -> io::Result<Vec<String>> {
         // Whatever was said before this is answered has come by then.
         self.evaluate("0")?;
@@ -134,6 +136,33 @@ impl Chromium {
         }
     }
 
+    /// What an expression is in the page, as soon as it is something.
+    pub fn wait_for(&mut self, wanted: &str) -> io::Result<Value> {
+        self.watch_for(wanted)?;
+        self.watched()
+    }
+
+    /// Looks from now on whether an expression is something in the page.
+    pub fn watch_for(&mut self, wanted: &str) -> io::Result<()> {
+        let script = format!(
+            "window.watched = new Promise(resolve => {{
+                const look = () => {{
+                    const found = {wanted};
+                    if (found) resolve(found);
+                }};
+                const all = {{ attributes: true, characterData: true, childList: true, subtree: true }};
+                new MutationObserver(look).observe(document, all);
+                look();
+            }}); 0"
+        );
+        self.evaluate(&script).map(drop)
+    }
+
+    /// What the expression of [`watch_for`](Chromium::watch_for) was as soon as it was something.
+    pub fn watched(&mut self) -> io::Result<Value> {
+        self.evaluate("window.watched")
+    }
+
     /// Calls a method of the debugging protocol and waits for its answer.
     fn call(&mut self, method: &str, parameters: Value) -> io::Result<Value> {
         self.calls += 1;
@@ -155,6 +184,12 @@ impl Chromium {
                 Some("Runtime.exceptionThrown") => self.errors.push(answer["params"].to_string()),
                 Some("Runtime.consoleAPICalled") if answer["params"]["type"] == "error" => {
                     self.errors.push(answer["params"]["args"].to_string());
+                }
+                Some("Log.entryAdded") => {
+                    let entry = &answer["params"]["entry"];
+                    if entry["level"] == "error" && entry["source"] != "network" {
+                        self.errors.push(entry["text"].to_string());
+                    }
                 }
                 _ => {}
             }

@@ -2,4 +2,5 @@
 
 pub mod chromium;
 pub mod example;
+pub mod look;
 pub mod scenarios;

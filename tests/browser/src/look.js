@@ -29,8 +29,10 @@
     const [less, more] = [luminance(a), luminance(b)].sort((x, y) => x - y);
     return (more + .05) / (less + .05);
   };
-  const check = (what, color, background) => {
-    const ratio = contrast(over(rgba(color), background), background);
+  const opacity = element => element ? getComputedStyle(element).opacity * opacity(element.parentElement) : 1;
+  const check = (what, element, color, background) => {
+    const [r, g, b, a] = rgba(color);
+    const ratio = contrast(over([r, g, b, a * opacity(element)], background), background);
     if (ratio < 4.5) problems.push(`contrast ${ratio.toFixed(2)} of ${what}`);
   };
   const shown = element => element.checkVisibility({ opacityProperty: true, visibilityProperty: true })
@@ -39,17 +41,15 @@
     if (!shown(element) || element.matches("script, style, :disabled")) continue;
     const name = `${element.tagName.toLowerCase()}${element.id && `#${element.id}`}`;
     const style = getComputedStyle(element);
-    const opacity = element.closest("[style*=opacity]");
-    if (opacity) problems.push(`${name} is faded as a whole`);
     const text = [...element.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data).join("").trim();
-    if (text || element.value) check(`${name} ${JSON.stringify((text || element.value).slice(0, 30))}`, style.color, behind(element));
+    if (text || element.value) check(`${name} ${JSON.stringify((text || element.value).slice(0, 30))}`, element, style.color, behind(element));
     if (element.placeholder && !element.value) {
-      check(`the placeholder of ${name}`, getComputedStyle(element, "::placeholder").color, behind(element));
+      check(`the placeholder of ${name}`, element, getComputedStyle(element, "::placeholder").color, behind(element));
     }
     // A letter in a circle.
     const before = getComputedStyle(element, "::before");
     if (/[\p{L}#]/u.test(before.content) && !["none", "normal"].includes(before.content)) {
-      check(`what is before ${name}`, before.color, over(rgba(before.backgroundColor), behind(element)));
+      check(`what is before ${name}`, element, before.color, over(rgba(before.backgroundColor), behind(element)));
     }
     if (element.matches("input, textarea") && !element.labels?.length && !element.ariaLabel) problems.push(`${name} has no label`);
     const { left, right } = element.getBoundingClientRect();

@@ -1,59 +1,20 @@
-//! How the pages of the examples look: at three widths, light and dark, connected and lost. With
-//! `SCREENSHOTS` set to a folder, what they look like is put there.
+//! How the pages of the examples look, connected and lost.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use sse_io_browser::chromium::Chromium;
 use sse_io_browser::example::Example;
+use sse_io_browser::look::look;
 use tempfile::TempDir;
-
-/// What is wrong with how the page looks.
-const LOOK: &str = include_str!("../src/look.js");
 
 const STATE: &str = "document.querySelector('#state')?.dataset.state";
 
 /// Waits until an expression is true in the page.
 fn wait_for(browser: &mut Chromium, wanted: &str) {
-    let script = format!(
-        "new Promise(resolve => {{
-            const look = () => ({wanted}) && resolve(true);
-            const all = {{ attributes: true, characterData: true, childList: true, subtree: true }};
-            new MutationObserver(look).observe(document, all);
-            look();
-        }})"
-    );
-    let found = browser.evaluate(&script).expect("a page");
-    assert_eq!(found, json!(true), "{wanted}");
-}
-
-/// Looks at the page in every size and both schemes.
-fn look(browser: &mut Chromium, name: &str, state: &str) {
-    for (width, height) in [(320, 640), (390, 844), (1280, 800)] {
-        for scheme in ["light", "dark"] {
-            browser.resize(width, height, scheme).expect("a size");
-            // What is drawn once the size has changed is drawn then.
-            let drawn =
-                "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))";
-            browser.evaluate(drawn).expect("a frame");
-            let problems = browser.evaluate(LOOK).expect("a list");
-            assert_eq!(problems, json!([]), "{name}, {state}, {width} px, {scheme}");
-            if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-                let png = browser.screenshot().expect("a picture");
-                let file = format!("{name}-{state}-{width}-{scheme}.png");
-                let mut decode = Command::new("base64");
-                decode.arg("-d").stdin(Stdio::piped());
-                let file = std::path::Path::new(&folder).join(file);
-                decode.stdout(std::fs::File::create(file).expect("a file"));
-                let mut decode = decode.spawn().expect("base64");
-                let stdin = decode.stdin.take().expect("it is piped");
-                { stdin }.write_all(png.as_bytes()).expect("a pipe");
-                decode.wait().expect("an end");
-            }
-        }
-    }
+    browser.wait_for(wanted).expect("a page");
 }
 
 fn errors(browser: &mut Chromium) -> Vec<String> {
@@ -61,8 +22,7 @@ fn errors(browser: &mut Chromium) -> Vec<String> {
 }
 
 /// Looks at a page when it is connected and has what is wanted, and when its server is gone.
-fn look_at(name: &str, path: &str, wanted: &str) {
-    let server = Example::start(name);
+fn look_at(server: Example, name: &str, path: &str, wanted: &str) {
     let mut browser = Chromium::start().expect("a browser");
     browser
         .open(&format!("{}{path}", server.url))
@@ -77,18 +37,63 @@ fn look_at(name: &str, path: &str, wanted: &str) {
 
 #[test]
 fn the_page_of_the_server() {
-    look_at(
-        "server",
-        "",
-        "document.querySelectorAll('#events tr').length > 1",
-    );
+    let rows = "document.querySelectorAll('#events tr').length > 1";
+    look_at(Example::start("server"), "server", "", rows);
 }
 
 #[test]
 fn the_page_of_the_dashboard() {
     let values =
         "[...document.querySelectorAll('strong')].every(value => value.textContent !== '–')";
-    look_at("dashboard", "", values);
+    look_at(Example::start("dashboard"), "dashboard", "", values);
+}
+
+#[test]
+fn the_page_of_the_fanout() {
+    let counted = "document.querySelector('#streams').textContent === '1'";
+    look_at(Example::start("fanout"), "fanout", "", counted);
+}
+
+/// The gateway, with a stream that it has relayed.
+#[test]
+fn the_page_of_the_gateway() {
+    let gateway = Example::start_crate("gateway", &["127.0.0.1:0"]);
+    let relayed = "(window.asked ??= fetch('/v1/chat/completions', {
+            method: 'POST', body: JSON.stringify({ model: 'made-up', stream: true }),
+        })) && document.querySelector('#complete').textContent === '1'";
+    look_at(gateway, "gateway", "", relayed);
+}
+
+/// The pages of htmx and of Datastar, with items as short and as long as they may be.
+fn look_at_hypermedia(dialect: &str) {
+    let server = Example::start_crate("hypermedia", &["127.0.0.1:0"]);
+    let mut browser = Chromium::start().expect("a browser");
+    let page = format!("{}{dialect}/lobby", server.url);
+    browser.open(&page).expect("the page opens");
+    let items = "Promise.all(['a', 'long '.repeat(40), 'W'.repeat(200)].flatMap(text => ['items', 'notices'].map(
+        what => fetch(`/htmx/lobby/${what}`, { method: 'POST', body: new URLSearchParams({ text }) }))))
+        .then(() => fetch('/htmx/lobby/items/1/toggle', { method: 'POST' })).then(answer => answer.status)";
+    let done = browser.evaluate(items).expect("answers");
+    assert_eq!(done, json!(204));
+    let shown = "document.querySelectorAll('#list li').length === 3
+        && document.querySelectorAll('#notices p').length === 3
+        && document.querySelector('[aria-checked=true]')";
+    wait_for(&mut browser, &format!("Boolean({shown})"));
+    look(&mut browser, dialect, "connected");
+    assert_eq!(errors(&mut browser), Vec::<String>::new());
+    // The libraries do not show a lost connection, so it cannot be waited for: the page is as it was.
+    drop(server);
+    look(&mut browser, dialect, "lost");
+}
+
+#[test]
+fn the_page_with_htmx() {
+    look_at_hypermedia("htmx");
+}
+
+#[test]
+fn the_page_with_datastar() {
+    look_at_hypermedia("datastar");
 }
 
 #[test]

@@ -6,22 +6,6 @@ use serde_json::{Value, json};
 use sse_io_browser::chromium::Chromium;
 use sse_io_browser::example::Example;
 
-/// What `wanted`, an expression, evaluates to as soon as that is something in the page.
-fn wait_for(browser: &mut Chromium, wanted: &str) -> io::Result<Value> {
-    let script = format!(
-        "new Promise(resolve => {{
-            const look = () => {{
-                const found = {wanted};
-                if (found) resolve(found);
-            }};
-            const all = {{ attributes: true, characterData: true, childList: true, subtree: true }};
-            new MutationObserver(look).observe(document, all);
-            look();
-        }})"
-    );
-    browser.evaluate(&script)
-}
-
 const OPEN: &str = "document.querySelector('#state')?.dataset.state === 'open'";
 
 /// Writes this into the page's form and sends it.
@@ -49,11 +33,11 @@ fn the_chat_shows_text_as_text_and_recovers_from_a_restart() {
     let mut browser = Chromium::start().expect("a browser");
     let page = format!("{}rooms/caf%C3%A9?name=Ada%20%3Ci%3E", server.url);
     browser.open(&page).expect("the page opens");
-    wait_for(&mut browser, OPEN).expect("an open stream");
+    browser.wait_for(OPEN).expect("an open stream");
     let room = browser.evaluate("document.querySelector('#room').textContent");
     assert_eq!(room.expect("a heading"), "café");
     say(&mut browser, MARKUP).expect("a form");
-    let messages = wait_for(&mut browser, &said(1)).expect("a message");
+    let messages = browser.wait_for(&said(1)).expect("a message");
     assert_eq!(messages, json!([["Ada <i>", MARKUP, 0]]));
     let here = "[...document.querySelectorAll('#here li')].map(item => item.textContent)";
     let here = browser.evaluate(here).expect("who is here");
@@ -62,9 +46,9 @@ fn the_chat_shows_text_as_text_and_recovers_from_a_restart() {
     let _server = server.restart("chat");
     // What the server had is gone with it, which is told and not passed over.
     let gap = format!("{OPEN} && document.querySelectorAll('.gap').length");
-    assert_eq!(wait_for(&mut browser, &gap).expect("a gap"), 1);
+    assert_eq!(browser.wait_for(&gap).expect("a gap"), 1);
     say(&mut browser, "back").expect("a form");
-    let messages = wait_for(&mut browser, &said(2)).expect("another message");
+    let messages = browser.wait_for(&said(2)).expect("another message");
     assert_eq!(messages[1], json!(["Ada <i>", "back", 0]));
 }
 
@@ -81,12 +65,12 @@ fn the_dashboard_draws_what_it_is_sent_and_recovers_from_a_restart() {
     let server = Example::start("dashboard");
     let mut browser = Chromium::start().expect("a browser");
     browser.open(&server.url).expect("the page opens");
-    let drawn = wait_for(&mut browser, &format!("{OPEN} && {DRAWN}"));
+    let drawn = browser.wait_for(&format!("{OPEN} && {DRAWN}"));
     assert_eq!(drawn.expect("values"), 4);
     let _server = server.restart("dashboard");
     let counts = "document.querySelector('#counts').textContent";
     let gap = format!("{OPEN} && {counts}.includes('1 gap') && {counts}");
-    let counts = wait_for(&mut browser, &gap).expect("a gap");
+    let counts = browser.wait_for(&gap).expect("a gap");
     let counts = counts.as_str().expect("a text");
     assert!(counts.ends_with(" · 1 reconnection · 1 gap"), "{counts}");
 }
