@@ -116,7 +116,7 @@ pub fn run(
 type Body = BufReader<BodyReader<'static>>;
 
 /// One attempt: makes the request, and waits for the head of the response.
-#[rustfmt::skip] // line by line as in the README
+#[rustfmt::skip] // line by line as in the documentation
 fn connect(url: &str, request: &Request<'_>) -> Result<Response<Body>, ConnectError> {
     let config = Agent::config_builder()
         .http_status_as_error(false) // the status is for EventSource to judge

@@ -17,6 +17,7 @@
 //! | [`limits`] | every bound, and how to set it |
 //! | [`errors`] | every kind, and what follows |
 //! | [`security`] | injection, other sites, DNS rebinding |
+//! | [`evidence`] | which test shows what, and what a stream costs |
 //! | [`migrating`] | your library's names, and ours |
 //!
 //! For those who change the crate: [`internals`], [`changelog`].
@@ -31,6 +32,8 @@ pub mod changelog {}
 pub mod client {}
 #[doc = include_str!("guide/errors.md")]
 pub mod errors {}
+#[doc = include_str!("guide/evidence.md")]
+pub mod evidence {}
 #[doc = include_str!("guide/hypermedia.md")]
 pub mod hypermedia {}
 #[doc = include_str!("guide/internals.md")]
