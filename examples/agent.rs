@@ -24,25 +24,34 @@ const USAGE: &str = "\
 usage: agent URL [STATE-FILE]
 
 Carries out the commands that the event stream at URL holds, and goes on after the last one in
-STATE-FILE when it is started again. Ends at the command `stop`, or when the server answers 204.";
+STATE-FILE when it is started again. Ends at the command `stop`, or when the server answers 204.
+
+It reads no environment variables but those of the proxy (HTTP_PROXY and the like).";
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let (url, state_file) = match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(option), None, None) if option == "--help" => {
-            println!("{USAGE}");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let problem = match arguments[..] {
+        ["--help" | "-h"] => {
+            let _ = writeln!(io::stdout(), "{USAGE}");
             return ExitCode::SUCCESS;
         }
-        (Some(url), state_file, None) if !url.starts_with('-') => (url, state_file),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        [] => "there is no URL".to_owned(),
+        [option, ..] if option.starts_with('-') => format!("there is no option {option}"),
+        [url] => return end(url, run(url, None, &commands())),
+        [url, file] => return end(url, run(url, Some(file.into()), &commands())),
+        _ => "there are more arguments than a URL and a file".to_owned(),
     };
-    match run(&url, state_file.map(PathBuf::from), &commands()) {
+    eprintln!("agent: {problem}\n\n{USAGE}");
+    ExitCode::from(2)
+}
+
+/// Tells how it went.
+fn end(url: &str, result: Result<(), Box<dyn StdError>>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("agent: {}", printable(&format!("{error:#}")));
+            eprintln!("agent: {}", printable(&format!("{url}: {error:#}")));
             ExitCode::FAILURE
         }
     }

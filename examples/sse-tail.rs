@@ -26,7 +26,9 @@ usage: sse-tail [OPTIONS] URL
   -H, --header 'N: V'   send this header; redirects are not followed then
   --data BODY           make it a POST with this body (JSON, unless -H 'Content-Type: …' says other)
   -q, --quiet           say nothing of the connection
-  --help                print this";
+  --help                print this
+
+It reads no environment variables but those of the proxy (HTTP_PROXY and the like).";
 
 fn main() -> ExitCode {
     let tell = |line: &str| eprintln!("sse-tail: {line}");
@@ -54,33 +56,48 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+        let missing = |option: &str| format!("{option} needs a value");
         let mut options = Options::default();
         let mut urls = Vec::new();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--help" => options.help = true,
+                "--help" | "-h" => {
+                    return Ok(Options {
+                        help: true,
+                        ..options
+                    });
+                }
                 "--comments" => options.comments = true,
                 "--follow" => options.follow = true,
                 "--retry-statuses" => options.retry_statuses = true,
                 "-q" | "--quiet" => options.quiet = true,
-                "--last-event-id" => options.last_event_id = arguments.next()?,
-                "--data" => options.data = Some(arguments.next()?),
+                "--last-event-id" => {
+                    options.last_event_id = arguments.next().ok_or(missing(&argument))?;
+                }
+                "--data" => options.data = Some(arguments.next().ok_or(missing(&argument))?),
                 "-H" | "--header" => {
-                    let header = arguments.next()?;
-                    let (name, value) = header.split_once(':')?;
+                    let header = arguments.next().ok_or(missing(&argument))?;
+                    let (name, value) = header
+                        .split_once(':')
+                        .ok_or_else(|| format!("{header:?} is no header of the form 'N: V'"))?;
                     let header = (name.trim().to_owned(), value.trim().to_owned());
                     options.headers.push(header);
                 }
-                option if option.starts_with('-') => return None,
+                option if option.starts_with('-') => {
+                    return Err(format!("there is no option {option}"));
+                }
                 _ => urls.push(argument),
             }
         }
-        if options.help {
-            return Some(options);
+        options.url = urls.pop().ok_or("there is no URL")?;
+        if !urls.is_empty() {
+            return Err("there is more than one URL".to_owned());
         }
-        options.url = urls.pop().filter(|_| urls.is_empty())?;
-        (options.follow || !options.retry_statuses).then_some(options)
+        match options.retry_statuses && !options.follow {
+            true => Err("--retry-statuses is for --follow alone".to_owned()),
+            false => Ok(options),
+        }
     }
 }
 
@@ -94,9 +111,8 @@ pub fn run(
     out: &mut impl Write,
     tell: impl FnMut(&str) + Send + 'static,
 ) -> Result<(), (u8, String)> {
-    let Some(options) = Options::parse(arguments) else {
-        return Err((2, USAGE.into()));
-    };
+    let options = Options::parse(arguments)
+        .map_err(|problem| (2, format!("sse-tail: {}\n\n{USAGE}", printable(&problem))))?;
     let result = match options.help {
         true => writeln!(out, "{USAGE}").map_err(Failure::Output),
         false => tail(&options, out, tell),

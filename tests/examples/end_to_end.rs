@@ -708,17 +708,34 @@ fn tail_says_why_there_is_no_stream() {
 
 #[test]
 fn tail_explains_its_arguments() {
-    for arguments in [
-        &[][..],
-        &["--nonsense", "http://x/"],
-        &["http://x/", "http://y/"],
-        &["http://x/", "--last-event-id"],
-        &["-H", "no colon", "http://x/"],
-        &["--data"],
-        &["--retry-statuses", "http://x/"],
+    for (arguments, problem) in [
+        (&[][..], "there is no URL"),
+        (
+            &["--nonsense", "http://x/"],
+            "there is no option --nonsense",
+        ),
+        (&["http://x/", "http://y/"], "there is more than one URL"),
+        (
+            &["http://x/", "--last-event-id"],
+            "--last-event-id needs a value",
+        ),
+        (
+            &["-H", "no colon", "http://x/"],
+            "\"no colon\" is no header",
+        ),
+        (&["--data"], "--data needs a value"),
+        (
+            &["--retry-statuses", "http://x/"],
+            "--retry-statuses is for --follow",
+        ),
     ] {
-        let (code, usage) = run_tail(arguments).unwrap_err();
-        assert!(code == 2 && usage.starts_with("usage: sse-tail"), "{usage}");
+        let (code, message) = run_tail(arguments).unwrap_err();
+        assert_eq!(code, 2);
+        assert!(
+            message.starts_with(&format!("sse-tail: {problem}")),
+            "{message}"
+        );
+        assert!(message.contains("\n\nusage: sse-tail"), "{message}");
     }
     let help = run_tail(&["--help"]).unwrap();
     for option in [

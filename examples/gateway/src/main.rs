@@ -23,7 +23,13 @@ usage: gateway [ADDRESS] [--upstream URL] [--host NAME]...
   --upstream URL  the service to relay, such as https://api.openai.com; without it, a provider of
                   made-up tokens inside this program
   --host NAME     a name that clients know this server by; IP addresses and localhost need none
-  --help          this text";
+  --help          this text
+
+  http://127.0.0.1:8084/                     what it relays, in numbers that are live
+  http://127.0.0.1:8084/v1/chat/completions  takes what OpenAI's does
+  http://127.0.0.1:8084/v1/messages          takes what Anthropic's does
+
+It reads no environment variables but those of the proxy (HTTP_PROXY and the like), for the upstream.";
 
 /// How long a client may leave a full connection unread before its thread is taken back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -61,7 +67,8 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = address.as_deref().unwrap_or("127.0.0.1:8084");
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "cannot listen on {address}: another program does already; to use any free port, pass 127.0.0.1:0"
+            "cannot listen on {address}: another program does already. Give another address after \
+             `--`, or 127.0.0.1:0 for any free port"
         ),
         _ => format!("cannot listen on {address}: {error}"),
     })?;

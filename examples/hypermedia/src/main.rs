@@ -58,7 +58,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     while let Some(argument) = arguments.next() {
         match &*argument {
             "--help" | "-h" => {
-                println!("{USAGE}");
+                log(USAGE);
                 return Ok(());
             }
             "--journal" => {
@@ -84,10 +84,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
         _ => format!("cannot listen on {address}: {error}"),
     })?;
     let url = format!("http://{}/", listener.local_addr()?);
-    let _ = writeln!(
-        io::stdout(),
+    log(&format!(
         "listening on {url}\nopen in two windows: {url}htmx/lobby {url}datastar/lobby"
-    );
+    ));
     #[cfg(unix)]
     http::tune_listener(&listener, true, Some(WRITE_TIMEOUT))?;
     let web = Arc::new(Web { boards, guard });
@@ -96,4 +95,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     web.serve(&Server::from_listener(listener, None)?);
     Ok(())
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -8,7 +8,7 @@
 
 use std::env;
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -22,16 +22,22 @@ Prints the reply of the model at URL, an endpoint like https://api.openai.com/v1
 or https://api.anthropic.com/v1/messages, token by token. Without a URL the reply is a canned one.
 
   OPENAI_API_KEY, ANTHROPIC_API_KEY   the key
-  OPENAI_MODEL, ANTHROPIC_MODEL       the model's name";
+  OPENAI_MODEL, ANTHROPIC_MODEL       the model's name
+  HTTPS_PROXY and the like            the proxy";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--help") {
-        println!("{USAGE}");
+    if arguments.iter().any(|a| a == "--help" || a == "-h") {
+        log(USAGE);
         return ExitCode::SUCCESS;
     }
-    if arguments.len() > 2 || arguments.iter().any(|argument| argument.starts_with('-')) {
-        eprintln!("{USAGE}");
+    let option = arguments.iter().find(|argument| argument.starts_with('-'));
+    let problem = match option {
+        Some(option) => Some(format!("there is no option {option}")),
+        None => (arguments.len() > 2).then(|| "there is more than a URL and a prompt".to_owned()),
+    };
+    if let Some(problem) = problem {
+        eprintln!("llm: {problem}\n\n{USAGE}");
         return ExitCode::from(2);
     }
     let mut arguments = arguments.into_iter();
@@ -80,4 +86,9 @@ fn run(url: Option<String>, prompt: Option<String>) -> Result<usize, Box<dyn Err
         });
     }
     Ok(reply.print(&mut io::stdout().lock())?)
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

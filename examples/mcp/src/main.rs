@@ -27,7 +27,9 @@ usage: mcp [ADDRESS] [--host NAME]...
   --host NAME  a name that clients know this server by; IP addresses and localhost need none
   URL          a server, such as http://127.0.0.1:8085/mcp
   ARGUMENTS    of the tool, as JSON: '{\"to\": 5}'
-  --help       this text";
+  --help       this text
+
+It reads no environment variables but those of the proxy (HTTP_PROXY and the like), for the client.";
 
 /// How long a client may leave a full connection unread before its thread is taken back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -69,7 +71,8 @@ fn serve(arguments: &[&str]) -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = address.unwrap_or("127.0.0.1:8085");
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "cannot listen on {address}: another program does already; to use any free port, pass 127.0.0.1:0"
+            "cannot listen on {address}: another program does already. Give another address after \
+             `--`, or 127.0.0.1:0 for any free port"
         ),
         _ => format!("cannot listen on {address}: {error}"),
     })?;

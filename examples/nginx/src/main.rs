@@ -4,7 +4,7 @@
 //! nginx (Debian's package `nginx`). Port 0 picks a free port. Ctrl-C stops both.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
     let address = match address.as_deref().unwrap_or("127.0.0.1:8089") {
         "--help" | "-h" => {
-            println!("{USAGE}");
+            log(USAGE);
             return Ok(());
         }
         option if option.starts_with('-') => {
@@ -48,9 +48,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let mut nginx = Nginx::start(address, nginx::serve(tick)?)?;
     ctrlc::set_handler(nginx.stopper())?;
-    println!("listening on http://{}/", nginx.address());
+    let address = nginx.address();
+    log(&format!("listening on http://{address}/"));
     for (path, what) in LOCATIONS {
-        println!("{what}: curl -N http://{}{path}", nginx.address());
+        log(&format!("{what}: curl -N http://{address}{path}"));
     }
     let status = nginx.wait()?;
     if status.success() {
@@ -69,4 +70,9 @@ fn tick(emitter: &Emitter, last: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(options) = Options::from_args(std::env::args().skip(1))? else {
-        println!("{USAGE}");
+        log(USAGE);
         return Ok(());
     };
     let address = &*options.listen;
@@ -72,10 +72,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let store = Store::new(&options.redis, &options.stream, options.max_len)?;
     let feed = Arc::new(Feed::new(options.max_streams));
     Follower::new(store.clone(), Arc::clone(&feed), options.log).spawn()?;
-    let _ = writeln!(
-        io::stdout(),
+    log(&format!(
         "listening on {url}\ncurl -N '{url}events?topics=a,b'\ncurl -d hello '{url}publish?topic=a'"
-    );
+    ));
     let web = Web {
         store,
         feed,
@@ -135,4 +134,9 @@ impl Options {
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no number\n\n{USAGE}"))
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -4,7 +4,7 @@
 //! `http://127.0.0.1:8090/events-padded`. Port 0 picks a free port.
 
 use std::error::Error;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -43,7 +43,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = std::env::args().nth(1);
     let address = match address.as_deref().unwrap_or("127.0.0.1:8090") {
         "--help" | "-h" => {
-            println!("{USAGE}");
+            log(USAGE);
             return Ok(());
         }
         option if option.starts_with('-') => {
@@ -63,9 +63,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
         }
     })?;
     let address = server.server_addr();
-    println!("listening on http://{address}/");
-    println!("curl -N http://{address}/events");
-    println!("curl -N http://{address}/events-padded");
+    log(&format!("listening on http://{address}/"));
+    log(&format!("curl -N http://{address}/events"));
+    log(&format!("curl -N http://{address}/events-padded"));
     thread::spawn(move || {
         loop {
             thread::sleep(Duration::from_secs(1));
@@ -74,4 +74,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     });
     server.run();
     Ok(())
+}
+
+/// Says it to whoever may still be reading our output.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -148,7 +148,7 @@ fn help_says_what_there_is_and_a_port_in_use_is_told_in_words() {
     let address = program.gateway.trim_start_matches("http://");
     let (success, _, error) = run(&[address]);
     let expected = format!(
-        "gateway: cannot listen on {address}: another program does already; to use any free port, pass 127.0.0.1:0\n"
+        "gateway: cannot listen on {address}: another program does already. Give another address after `--`, or 127.0.0.1:0 for any free port\n"
     );
     assert_eq!((success, error), (false, expected));
     let (success, _, error) = run(&["--upsteam", "http://localhost"]);
