@@ -387,12 +387,12 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// use std::time::Duration;
     /// use sse_io::{Emitter, Event};
     ///
-    /// # fn handler(stream: std::net::TcpStream) -> std::io::Result<()> {
-    /// let emitter = Emitter::new(stream);
+    /// let emitter = Emitter::new(Vec::new());
     /// let producer = emitter.clone();
-    /// std::thread::spawn(move || producer.emit(&Event::new("work done")));
-    /// emitter.serve_heartbeats(Duration::from_secs(15))
-    /// # }
+    /// let work = std::thread::spawn(move || producer.emit(&Event::new("work done")));
+    /// emitter.serve_heartbeats(Duration::from_secs(15))?; // until the work is done
+    /// assert!(work.join().unwrap().is_ok());
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn serve_heartbeats(self, heartbeat: impl Into<Heartbeat>) -> io::Result<()> {
         let Emitter { stream } = self;
@@ -415,9 +415,9 @@ impl<W: Write + Send + 'static> Emitter<W> {
     /// use sse_io::Emitter;
     ///
     /// let emitter = Emitter::new(Vec::new());
-    /// let heartbeat = emitter.spawn_heartbeats(Duration::from_secs(15))?;
-    /// // … emit …
-    /// heartbeat.join()?;
+    /// let heartbeats = emitter.spawn_heartbeats(Duration::from_secs(15))?;
+    /// emitter.close();
+    /// assert!(heartbeats.join().is_ok()); // the thread has ended with the stream
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "keep alive")]

@@ -214,6 +214,13 @@ impl FromStr for Event<'static> {
 }
 
 /// Why a text could not be read as an event: it holds no complete one, or the first is too large.
+///
+/// ```
+/// use sse_io::Event;
+///
+/// let error = "data: no blank line follows".parse::<Event<'static>>().unwrap_err();
+/// assert_eq!(error.to_string(), "no complete event in the text");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseEventError {
     too_large: Option<EventTooLarge>,

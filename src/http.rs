@@ -22,6 +22,14 @@ pub use request::{accepts_event_stream, last_event_id};
 /// The headers of every event stream, for servers that write the response head themselves.
 ///
 /// `X-Accel-Buffering` is for nginx, which holds a response back otherwise.
+///
+/// ```
+/// let mut head = String::from("HTTP/1.1 200 OK\r\n");
+/// for (name, value) in sse_io::http::HEADERS {
+///     head += &format!("{name}: {value}\r\n");
+/// }
+/// assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"));
+/// ```
 pub const HEADERS: &[(&str, &str)] = &[
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-cache"),
@@ -398,6 +406,12 @@ pub fn retry_after(value: impl AsRef<[u8]>) -> Option<Duration> {
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// sse_io::http::tune_listener(&listener, true, Some(Duration::from_secs(20)))?;
+///
+/// let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+/// let (accepted, _) = listener.accept()?;
+/// # #[cfg(target_os = "linux")]
+/// assert!(accepted.nodelay()?);
+/// # drop(client);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[cfg(unix)]

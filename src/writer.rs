@@ -447,7 +447,21 @@ impl FrameBuffer {
 /// Takes the data of an event in [`write_event_with`](Writer::write_event_with): anything that
 /// writes into a [`Write`] writes straight into the frame.
 ///
-/// CRLF, CR and LF start a new data line, torn over two writes too. Never fails, never blocks.
+/// CRLF, CR and LF start a new data line, also where two writes cut a CRLF apart. Never fails, never
+/// blocks.
+///
+/// ```
+/// use std::io::Write;
+/// use sse_io::{Event, Writer};
+///
+/// let mut writer = Writer::new(Vec::new());
+/// writer.write_event_with(&Event::default(), |data| {
+///     data.write_all(b"one\r")?;
+///     data.write_all(b"\ntwo")
+/// })?;
+/// assert_eq!(writer.get_ref(), b"data: one\ndata: two\n\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct DataWriter<'a> {
     lines: &'a mut Lines,
     out: &'a mut Vec<u8>,
@@ -459,6 +473,15 @@ impl DataWriter<'_> {
     /// # Errors
     ///
     /// Only what a formatting implementation returns of its own.
+    ///
+    /// ```
+    /// use sse_io::{Event, Writer};
+    ///
+    /// let mut writer = Writer::new(Vec::new());
+    /// writer.write_event_with(&Event::default(), |data| write!(data, "{} of {}", 3, 5))?;
+    /// assert_eq!(writer.get_ref(), b"data: 3 of 5\n\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
         Write::write_fmt(self, args)
     }

@@ -6,6 +6,12 @@ use super::clock::Random;
 
 /// The statuses that mostly pass: for
 /// [`with_retried_statuses`](super::EventSource::with_retried_statuses).
+///
+/// ```
+/// use sse_io::client::TRANSIENT_STATUSES;
+///
+/// assert!(TRANSIENT_STATUSES.contains(&503) && !TRANSIENT_STATUSES.contains(&404));
+/// ```
 pub const TRANSIENT_STATUSES: &[u16] = &[408, 425, 429, 500, 502, 503, 504];
 
 #[derive(Clone, Debug)]

@@ -149,7 +149,25 @@ impl fmt::Debug for Closer {
     }
 }
 
-/// What an [`EventSource`](super::EventSource) is doing.
+/// What an [`EventSource`](super::EventSource) is doing. `Display` tells it in words.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use sse_io::EventSource;
+/// use sse_io::client::{Response, State};
+///
+/// let (tell, told) = mpsc::channel();
+/// let mut source = EventSource::new(|_| Ok(Response::new(204, "", &b""[..])))
+///     .on_state(move |state| match state {
+///         State::Waiting { why, delay, .. } => eprintln!("{why}; again in {delay:?}"),
+///         state => tell.send(state.to_string()).unwrap(),
+///     });
+/// assert_eq!(source.next_event()?, None);
+/// let told: Vec<String> = told.try_iter().collect();
+/// assert_eq!(told[0], "connecting (attempt 1)");
+/// # assert_eq!(told.len(), 2);
+/// # Ok::<(), sse_io::client::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum State {
@@ -179,6 +197,17 @@ pub enum State {
 }
 
 /// What has ended an [`EventSource`](super::EventSource).
+///
+/// ```
+/// use sse_io::EventSource;
+/// use sse_io::client::{Ending, Response};
+///
+/// let body = &b"data: hello\n\ndata: [DONE]\n\n"[..];
+/// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", body)))
+///     .with_terminator("[DONE]");
+/// assert_eq!(source.by_ref().count(), 1);
+/// assert!(matches!(source.ending(), Some(Ending::Terminated)));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Ending {

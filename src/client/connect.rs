@@ -143,6 +143,15 @@ impl ConnectError {
     }
 
     /// Whether it ends the stream.
+    ///
+    /// ```
+    /// use std::io;
+    /// use sse_io::client::ConnectError;
+    ///
+    /// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    /// assert!(!ConnectError::from(refused).is_fatal());
+    /// assert!(ConnectError::fatal(io::Error::other("no such scheme")).is_fatal());
+    /// ```
     pub fn is_fatal(&self) -> bool {
         self.fatal
     }
@@ -329,10 +338,13 @@ impl<B> Response<B> {
     /// that matter as well.
     ///
     /// ```
+    /// use sse_io::EventSource;
     /// use sse_io::client::Response;
     ///
-    /// let response = Response::new(200, "text/event-stream", &b"data: a\n\n"[..]);
-    /// # let _ = response;
+    /// let body = &b"data: a\n\n"[..];
+    /// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/event-stream", body)));
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// # Ok::<(), sse_io::client::Error>(())
     /// ```
     pub fn new(status: u16, content_type: impl AsRef<[u8]>, body: B) -> Self {
         let content_type = content_type.as_ref();
@@ -388,10 +400,21 @@ impl<B> Response<B> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sse_io::client::Response;
+    /// use sse_io::EventSource;
+    /// use sse_io::client::{Response, State};
     ///
-    /// let response = Response::new(503, "", &b""[..]).with_retry_after(Duration::from_secs(30));
-    /// # let _ = response;
+    /// const ASKED: Duration = Duration::from_secs(30);
+    /// let source = EventSource::new(|_| Ok(Response::new(503, "", &b""[..]).with_retry_after(ASKED)))
+    ///     .with_retried_statuses([503]);
+    /// let closer = source.closer();
+    /// let mut source = source.on_state(move |state| {
+    ///     if let State::Waiting { delay, .. } = state {
+    ///         assert!(*delay >= ASKED);
+    ///         closer.close();
+    ///     }
+    /// });
+    /// assert_eq!(source.next_event()?, None);
+    /// # Ok::<(), sse_io::client::Error>(())
     /// ```
     pub fn with_retry_after(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.retry_after = delay.into();
@@ -402,11 +425,15 @@ impl<B> Response<B> {
     ///
     /// ```
     /// use std::io::BufReader;
+    /// use sse_io::EventSource;
     /// use sse_io::client::Response;
     ///
     /// let unbuffered: &[u8] = b"data: a\n\n";
-    /// let response = Response::new(200, "text/event-stream", unbuffered).map_body(BufReader::new);
-    /// # let _: Response<BufReader<&[u8]>> = response;
+    /// let mut source = EventSource::new(|_| {
+    ///     Ok(Response::new(200, "text/event-stream", unbuffered).map_body(BufReader::new))
+    /// });
+    /// assert_eq!(source.next_event()?.unwrap().data, "a");
+    /// # Ok::<(), sse_io::client::Error>(())
     /// ```
     pub fn map_body<T>(self, map: impl FnOnce(B) -> T) -> Response<T> {
         Response {

@@ -50,6 +50,16 @@ enum Source {
 }
 
 /// What kind of failure an [`Error`] is.
+///
+/// ```
+/// use sse_io::EventSource;
+/// use sse_io::client::{ErrorKind, Response};
+///
+/// let page = &b"<title>Sign in</title>"[..];
+/// let mut source = EventSource::new(|_| Ok(Response::new(200, "text/html", page)));
+/// let error = source.next_event().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::MediaType);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::source::EventSource;
 use crate::parser::Item;
 
-/// What comes over the channel: an item, or what went wrong.
+/// What comes over the channel of [`EventSource::spawn`]: an item, or what went wrong.
 pub type Incoming = Result<Item<'static>, Error>;
 
 impl<C> EventSource<C>
@@ -101,6 +101,20 @@ where
 /// stream; so do the methods, which are those of [`Receiver`].
 ///
 /// Dropping it closes the client, as [`Closer::close`] does.
+///
+/// ```
+/// use sse_io::client::Response;
+/// use sse_io::{EventSource, Item};
+///
+/// let body = &b"data: a\n\n"[..];
+/// let source = EventSource::new(move |_| Ok(Response::new(200, "text/event-stream", body)));
+/// for item in source.with_finite(true).spawn(16)? {
+///     if let Item::Event { event, .. } = item? {
+///         assert_eq!(event.data, "a");
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping it closes the client"]
 pub struct Items {
     receiver: Receiver<Incoming>,

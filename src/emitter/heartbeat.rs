@@ -36,8 +36,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 ///
 /// let emitter = Emitter::new(Vec::new());
 /// let thread = emitter.spawn_heartbeats(heartbeat)?;
-/// // … emit …
-/// thread.join()?;
+/// emitter.emit(&Event::new("busy"))?; // puts the next heartbeat off
+/// emitter.close();
+/// assert!(thread.join().is_ok());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -107,6 +108,14 @@ impl Heartbeat {
     }
 
     /// How long a stream is idle before a heartbeat is sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_io::Heartbeat;
+    ///
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(15));
+    /// assert_eq!(heartbeat.interval(), Duration::from_secs(15));
+    /// ```
     pub const fn interval(&self) -> Duration {
         self.interval
     }

@@ -58,9 +58,17 @@ const PIECES: usize = 4;
 ///         self.inner.peer()
 ///     }
 /// }
-/// # fn is_socket<S: Socket>() {}
-/// # is_socket::<Counted>();
-/// # is_socket::<Box<Counted>>();
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let client = TcpStream::connect(listener.local_addr()?)?;
+/// let bytes = Arc::new(AtomicU64::new(0));
+/// let counted = Counted { inner: listener.accept()?.0, bytes: Arc::clone(&bytes) };
+/// let emitter = sse_io::Emitter::new(Box::new(counted) as Box<dyn Socket>);
+/// emitter.watch(Duration::from_secs(15))?; // as for a bare socket
+/// emitter.emit(&sse_io::Event::new("x"))?;
+/// assert_eq!(bytes.load(Ordering::Relaxed), 9);
+/// # drop(client);
+/// # Ok::<(), io::Error>(())
 /// ```
 pub trait Socket: Write + Send {
     /// Has writes fail with [`WouldBlock`](ErrorKind::WouldBlock) that would wait for the peer, or has
