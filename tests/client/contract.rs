@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, BufRead, ErrorKind as IoKind, Read};
 use std::iter;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -1132,6 +1132,63 @@ fn an_error_may_use_the_closer_when_it_is_dropped() {
         closer.close();
         closers.send(closer).unwrap();
         assert!(!reading.join().unwrap().unwrap());
+    });
+}
+
+/// A body that looks at the state when it is let go.
+struct CuriousBody {
+    text: &'static [u8],
+    _curious: Curious,
+}
+
+impl Read for CuriousBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.text.read(buffer)
+    }
+}
+
+impl BufRead for CuriousBody {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.text)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.text.consume(count);
+    }
+}
+
+#[test]
+fn connectors_bodies_and_hooks_may_use_the_closer_when_they_are_dropped() {
+    within(DEADLINE, || {
+        let given = Arc::<OnceLock<Closer>>::default();
+        let closer = Arc::clone(&given);
+        let mut source = EventSource::new(move |request| {
+            let curious = || Curious(closer.get().unwrap().clone());
+            let hook = curious();
+            request.on_close(move || drop(hook));
+            let body = CuriousBody {
+                text: b"data: a\n\n",
+                _curious: curious(),
+            };
+            Ok(Response::new(200, "text/event-stream", body))
+        })
+        .with_reconnection_limits(SHORT, SHORT);
+        given.set(source.closer()).unwrap();
+        let state = Curious(source.closer());
+        source = source.on_state(move |_| {
+            let _held = &state;
+        });
+        let closer = source.closer();
+        // The second comes over a connection of its own, and so does the third.
+        assert_eq!(source.next_event().unwrap().unwrap().data, "a");
+        assert_eq!(source.next_event().unwrap().unwrap().data, "a");
+        closer.reconnect();
+        assert_eq!(source.next_event().unwrap().unwrap().data, "a");
+        closer.close();
+        assert!(source.next_event().unwrap().is_none());
+        source = source.on_state(|_| {});
+        drop(source);
+        assert!(matches!(closer.state(), State::Closed(Ending::Closer)));
     });
 }
 

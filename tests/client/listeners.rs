@@ -5,7 +5,7 @@ use crate::util;
 use std::io::{self, ErrorKind as IoKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -226,6 +226,43 @@ fn removing_a_handler_lets_go_of_what_it_holds() {
     assert_eq!(Arc::strong_count(&held), 2);
     listener.remove();
     assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// Something that a handler holds, and whose end changes the handlers.
+struct Curious(Listeners, Listener);
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        self.1.remove();
+        self.0.on_any(|_, _| {}).remove();
+    }
+}
+
+#[test]
+fn a_handler_that_changes_the_handlers_as_it_is_dropped_finds_no_lock_held() {
+    within(DEADLINE, || {
+        let listeners = Listeners::new();
+        let curious = || {
+            let other = listeners.on_error(|_| {});
+            Curious(listeners.clone(), other)
+        };
+        let held = curious();
+        let removed = listeners.on_any(move |_, _| {
+            let _held = &held;
+        });
+        removed.remove();
+
+        // It is removed by another while it runs, and ends with its call.
+        let (held, own) = (curious(), Arc::<OnceLock<Listener>>::default());
+        let itself = Arc::clone(&own);
+        let runs = listeners.on_any(move |_, _| {
+            let _held = &held;
+            itself.get().unwrap().remove();
+        });
+        own.set(runs).unwrap();
+        once("data: a\n\ndata: b\n\n").run(&listeners).unwrap();
+        assert_eq!(format!("{listeners:?}"), "Listeners { handlers: 0 }");
+    });
 }
 
 #[test]

@@ -269,6 +269,32 @@ fn limits_and_the_trailing_switch_hold_on_every_connection() {
     );
 }
 
+#[test]
+fn it_is_truncated_while_the_last_body_ended_in_an_event() {
+    let mut source = client([
+        stream("data: 1\n\ndata: cut"),
+        stream("data: 2\n\ndata: 3\n\n"),
+        stream("data: 4\n\ndata: cut\n"),
+    ]);
+    let mut seen = Vec::new();
+    while let Some(event) = source.next_event().unwrap() {
+        let data = event.data.into_owned();
+        seen.push((data, source.is_truncated()));
+    }
+    let whole = ["1", "2", "3", "4"].map(|data| (data.to_owned(), false));
+    assert_eq!(seen, whole);
+    // A refusal has no stream, so the last one counts.
+    assert!(source.is_truncated());
+
+    let mut complete = client([stream("data: 1\n\n: a comment\n")]).with_finite(true);
+    assert_eq!(complete.by_ref().count(), 1);
+    assert!(!complete.is_truncated());
+    let mut delivered = client([stream("data: 1")]).with_finite(true);
+    delivered = delivered.with_trailing_event(true);
+    assert_eq!(delivered.by_ref().count(), 1);
+    assert!(!delivered.is_truncated());
+}
+
 // Items.
 
 #[test]

@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sse_io::{Emitter, Event, HeartbeatThread, Item, Reader, ResponseHead};
+use sse_io::{Emitter, Event, Heartbeat, HeartbeatThread, Item, Reader, ResponseHead};
 use util::within;
 use util::writers::{Call, DEADLINE, Fault, Record, Short, What, gated, writes};
 
@@ -597,30 +597,70 @@ fn many_closers_and_emitters_end_the_stream_exactly_once() {
     }
 }
 
-#[test]
-fn the_inner_writer_may_use_the_emitter_when_it_is_dropped() {
-    struct Nosy(Arc<std::sync::Mutex<Option<Emitter<Nosy>>>>);
-    impl Write for Nosy {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+/// A writer whose end uses its emitter.
+struct Nosy(Arc<Mutex<Option<Emitter<Nosy>>>>);
+
+impl Write for Nosy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes {
+            b"data: fail\n\n" => Err(ErrorKind::TimedOut.into()),
+            _ => Ok(bytes.len()),
         }
     }
-    impl Drop for Nosy {
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        let emitter = self.0.lock().unwrap().take().expect("it has one");
+        assert_closed(&emitter);
+        emitter.close();
+    }
+}
+
+#[test]
+fn the_inner_writer_may_use_the_emitter_when_it_is_dropped() {
+    let close = |emitter: Emitter<Nosy>| emitter.close();
+    let abort = |emitter: Emitter<Nosy>| emitter.abort();
+    let fail = |emitter: Emitter<Nosy>| drop(emitter.emit(&Event::new("fail")));
+    let beat = |emitter: Emitter<Nosy>| {
+        let heartbeat = Heartbeat::every(Duration::from_millis(1)).with_event(&Event::new("fail"));
+        emitter.serve_heartbeats(heartbeat.unwrap()).unwrap_err();
+    };
+    let ways: [fn(Emitter<Nosy>); 4] = [close, abort, fail, beat];
+    for end in ways {
+        within(DEADLINE, move || {
+            let slot = Arc::default();
+            let emitter = Emitter::new(Nosy(Arc::clone(&slot)));
+            *slot.lock().unwrap() = Some(emitter.clone());
+            end(emitter);
+            assert!(slot.lock().unwrap().is_none(), "it was dropped");
+        });
+    }
+}
+
+#[test]
+fn what_a_closure_holds_may_use_the_emitter_when_it_is_dropped() {
+    struct Held(Emitter<Vec<u8>>);
+    impl Drop for Held {
         fn drop(&mut self) {
-            if let Some(emitter) = self.0.lock().unwrap().take() {
-                assert_closed(&emitter);
-                emitter.close();
-            }
+            // The second time round it is closed.
+            let _ = self.0.comment("");
         }
     }
     within(DEADLINE, || {
-        let slot = Arc::default();
-        let emitter = Emitter::new(Nosy(Arc::clone(&slot)));
-        *slot.lock().unwrap() = Some(emitter.clone());
-        emitter.close();
+        let emitter = Emitter::new(Vec::new());
+        for _ in 0..2 {
+            let held = Held(emitter.clone());
+            let _ = emitter.emit_with(&Event::new("x"), move |_| {
+                let _held = held;
+                Ok(())
+            });
+            emitter.close();
+        }
     });
 }
 

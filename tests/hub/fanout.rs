@@ -4,7 +4,7 @@ use crate::util;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -219,6 +219,90 @@ impl Socket for ValveSocket {
 impl Drop for ValveSocket {
     fn drop(&mut self) {
         self.0.with(|script| script.is_dropped = true);
+    }
+}
+
+/// Something of the user's whose end looks at its hub and its fan-out, and is told.
+struct Curious(Hub, Fanout, Sender<()>);
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        self.0.stats();
+        drop(self.0.subscribe().start());
+        self.1.stats();
+        // The test waits for as many as it needs.
+        let _ = self.2.send(());
+    }
+}
+
+/// A socket that holds one.
+struct CuriousSocket {
+    socket: ValveSocket,
+    _curious: Curious,
+}
+
+impl Write for CuriousSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl Socket for CuriousSocket {
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_write_timeout(timeout)
+    }
+
+    fn has_hung_up(&self) -> bool {
+        self.socket.has_hung_up()
+    }
+
+    fn peer(&self) -> io::Result<Peer> {
+        self.socket.peer()
+    }
+}
+
+#[test]
+fn sockets_filters_and_hooks_that_call_back_as_they_are_dropped_find_no_lock_held() {
+    let fail = |valve: &Valve| valve.with(|script| script.fails = Some(ErrorKind::BrokenPipe));
+    let block = |valve: &Valve| valve.give(0);
+    let panic = |valve: &Valve| {
+        valve.with(|script| (script.room, script.panics) = (0, true));
+    };
+    let nothing = |_: &Valve| {};
+    let ways: [fn(&Valve); 4] = [nothing, fail, block, panic];
+    for (way, prepare) in ways.into_iter().enumerate() {
+        let hub = Hub::builder().with_max_subscribers(3).build();
+        // One that blocks has no place in the slow lane.
+        let fanout = Fanout::builder().with_max_slow(0).build().unwrap();
+        let (told, dropped) = mpsc::channel();
+        let curious = || Curious(hub.clone(), fanout.clone(), told.clone());
+        let valve = Valve::open();
+        let (filter, hook) = (curious(), curious());
+        let subscription = hub.subscribe().with_filter(move |_| {
+            let _held = &filter;
+            true
+        });
+        let subscription = subscription.start().unwrap().on_ended(move |_| drop(hook));
+        let emitter = Emitter::new(CuriousSocket {
+            socket: valve.socket(),
+            _curious: curious(),
+        });
+        subscription.serve_in(&fanout, emitter, NEVER).unwrap();
+        prepare(&valve);
+        hub.publish(&Event::new("x")).unwrap();
+        hub.close();
+        for _ in 0..3 {
+            let dropped = dropped.recv_timeout(DEADLINE);
+            assert!(dropped.is_ok(), "way {way}");
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! Limits, retained values, typed errors, and what a hub tells its clients besides events.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::iter;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sse_io::hub::{IdPolicy, PublishError, RecvError, Resumption, SubscribeError, Subscription};
-use sse_io::{Event, Hub};
+use sse_io::hub::{
+    GapPolicy, IdPolicy, PublishError, RecvError, Resumption, Subscribe, SubscribeError,
+    Subscription,
+};
+use sse_io::{DataWriter, Event, Hub};
 
 use crate::util::within;
 use crate::util::writers::DEADLINE;
@@ -302,23 +304,73 @@ mod retained {
     }
 }
 
-/// A filter whose end looks at its hub.
+/// Something of the user's whose end looks at its hub.
 struct Curious(Hub);
 
 impl Drop for Curious {
     fn drop(&mut self) {
-        assert_eq!(self.0.stats().subscribers, 0);
+        self.0.stats();
         drop(self.0.subscribe().start());
     }
+}
+
+impl AsRef<str> for Curious {
+    fn as_ref(&self) -> &str {
+        "topic"
+    }
+}
+
+/// A filter that holds one.
+fn filtered(hub: &Hub) -> Subscribe {
+    let curious = Curious(hub.clone());
+    hub.subscribe().with_filter(move |_| {
+        let _held = &curious;
+        true
+    })
 }
 
 #[test]
 fn a_filter_that_calls_its_hub_as_it_is_dropped_finds_no_lock_held() {
     within(DEADLINE, || {
-        let hub = Hub::new();
-        let curious = Arc::new(Curious(hub.clone()));
-        let filter = move |_: &_| Arc::strong_count(&curious) > 0;
-        drop(hub.subscribe().with_filter(filter).start().unwrap());
+        let builder = Hub::builder().with_max_subscribers(1).with_max_topics(1);
+        let hub = builder.build();
+        drop(filtered(&hub));
+        let subscription = filtered(&hub).start().unwrap();
+        let full = filtered(&hub).start();
+        assert!(matches!(full, Err(SubscribeError::Full { .. })));
+        drop(subscription);
+        let topics = filtered(&hub).with_topics(["a", "b"]).start();
+        assert!(matches!(topics, Err(SubscribeError::TooManyTopics { .. })));
+        let refusing = filtered(&hub).with_gap_policy(GapPolicy::Refuse);
+        let gap = refusing.with_last_event_id("made up").start();
+        assert!(matches!(gap, Err(SubscribeError::Gap { .. })));
+        assert_eq!(hub.stats().subscribers, 0);
+        hub.close();
+        let closed = filtered(&hub).start();
+        assert!(matches!(closed, Err(SubscribeError::Closed)));
+    });
+}
+
+#[test]
+fn topics_closures_and_hooks_that_call_their_hub_as_they_are_dropped_find_no_lock_held() {
+    within(DEADLINE, || {
+        let hub = Hub::builder().with_retained(1).build();
+        let curious = || Curious(hub.clone());
+        let topics = || [curious(), curious()];
+        let subscription = hub.subscribe().with_topics(topics()).start().unwrap();
+        let hook = curious();
+        drop(subscription.on_ended(move |_| drop(hook)));
+
+        let event = Event::new("x");
+        hub.publish_to(topics(), &event).unwrap();
+        let held = curious();
+        let data = |data: &mut DataWriter<'_>| {
+            let _held = held;
+            data.write_all(b"y")
+        };
+        hub.publish_to_with(topics(), &event, data).unwrap();
+        hub.close();
+        hub.publish_to(topics(), &event).unwrap_err();
     });
 }
 

@@ -1,8 +1,12 @@
 //! The limits as the documentation gives them, by number.
 
+use std::error::Error;
 use std::io::{self, Read};
+use std::time::Duration;
 
-use sse_io::{Event, EventTooLarge, Hub, Item, Parser, Reader};
+use sse_io::client::Response;
+use sse_io::hub::Fanout;
+use sse_io::{Event, EventSource, EventTooLarge, Hub, Item, Parser, Reader};
 
 const MIB: usize = 1 << 20;
 
@@ -57,4 +61,29 @@ fn a_hub_holds_1024_events_and_8_mib() {
     let hub = Hub::new();
     hub.publish(&Event::new("x".repeat(7 * MIB))).unwrap();
     assert!(hub.publish(&Event::new("x".repeat(8 * MIB))).is_err());
+}
+
+#[test]
+fn a_clients_event_may_have_16_mib() {
+    let mut bodies = [16 * MIB - 1, 16 * MIB].into_iter();
+    let mut source = EventSource::new(|_| {
+        let body = event(bodies.next().expect("two connections"));
+        let body = io::BufReader::with_capacity(MIB, body);
+        Ok(Response::new(200, "text/event-stream", body))
+    })
+    .with_reconnection_limits(Duration::ZERO, Duration::ZERO);
+    let read = source.next_event().unwrap().expect("an event");
+    assert_eq!(read.data.len(), 16 * MIB - 1);
+    let error = source.next_event().unwrap_err();
+    let limit = error.source().expect("the limit");
+    let limit = limit.downcast_ref::<EventTooLarge>().unwrap();
+    assert_eq!(limit.limit(), 16 * MIB);
+}
+
+#[test]
+fn a_fan_out_has_room_for_1024_slow_clients_for_20_seconds() {
+    assert_eq!(
+        format!("{:?}", Fanout::builder()),
+        "FanoutBuilder { threads: None, max_slow: 1024, write_timeout: 20s }"
+    );
 }
