@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -398,6 +398,34 @@ fn closing_a_finite_client_during_its_body_is_an_end_without_an_error() {
     let mut source = client([stream("data: a\n\ndata: b\n\n")]).with_terminator("[DONE]");
     assert_eq!(source.next_event().unwrap().unwrap().data, "a");
     source.closer().close();
+    assert!(source.next_event().unwrap().is_none());
+    assert!(matches!(source.ending(), Some(Ending::Closer)));
+}
+
+/// A body that is shut down by a close from elsewhere while it is read, behind one event.
+struct ShutDown(Bytes, Arc<OnceLock<Closer>>);
+
+impl Read for ShutDown {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() {
+            self.1.get().expect("it is set").close();
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.0.read(buffer)
+    }
+}
+
+#[test]
+fn closing_a_finite_client_while_it_reads_is_an_end_without_an_error() {
+    let closer = Arc::<OnceLock<Closer>>::default();
+    let given = Arc::clone(&closer);
+    let mut source = EventSource::new(move |_| {
+        let body = io::BufReader::new(ShutDown(b"data: a\n\n", Arc::clone(&given)));
+        Ok(Response::new(200, "text/event-stream", body))
+    })
+    .with_finite(true);
+    closer.set(source.closer()).expect("it was not set");
+    assert_eq!(source.next_event().unwrap().unwrap().data, "a");
     assert!(source.next_event().unwrap().is_none());
     assert!(matches!(source.ending(), Some(Ending::Closer)));
 }

@@ -127,14 +127,17 @@ fn visit(
         .subscribe()
         .with_last_event_id(id)
         .with_gap_event(Event::new("").with_name("gap"));
-    // The hub may be closed by now.
-    if let Ok(subscription) = subscribe.start() {
-        let emitter = ResponseHead::for_version(1, 0).start(server)?;
-        let heartbeat = Heartbeat::every(Duration::from_secs(1));
-        // How it ends is for the client to see.
-        let _ = subscription.serve_in(&shared.fanout, emitter, heartbeat);
-        // A client that resets its connection sees no error of its own.
-        read(shared, &client, rng, last, tally)?;
+    match subscribe.start() {
+        Ok(subscription) => {
+            let emitter = ResponseHead::for_version(1, 0).start(server)?;
+            let heartbeat = Heartbeat::every(Duration::from_secs(1));
+            // How it ends is for the client to see.
+            let _ = subscription.serve_in(&shared.fanout, emitter, heartbeat);
+            // A client that resets its connection sees no error of its own.
+            read(shared, &client, rng, last, tally)?;
+        }
+        // The hub is closed. The proxy waits for this end.
+        Err(_) => drop(server),
     }
     drop(client);
     match proxy.map(thread::JoinHandle::join) {

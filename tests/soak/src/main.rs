@@ -6,10 +6,12 @@
 //! stopped and started again, and checks that nothing is lost, doubled or out of order. `hub` has 8
 //! publishers and 200 subscribers that join and leave at random, in the process and over sockets, and
 //! checks that what is missing was told, and how much. `all` is both at once, with a fan-out whose
-//! clients stall and reset behind a proxy, and ends with a table. Unix only; `hub` and `all` Linux only.
+//! clients stall and reset behind a proxy, and a store for two hubs whose disk is full again and again;
+//! it ends with a table. Unix only; `hub` and `all` Linux only.
 
 mod all;
 mod client;
+mod disk;
 mod fanout;
 mod hub;
 #[allow(dead_code, unreachable_pub)]

@@ -28,6 +28,27 @@ fn a_hub_tells_of_every_hole() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn everything_at_once_ends_with_a_table() {
+    let output = soak(&["all", "--seconds", "3"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    let row = |name: &str| {
+        let row = text.lines().find_map(|line| line.strip_prefix(name));
+        let row = row.unwrap_or_else(|| panic!("no {name}:\n{text}"));
+        row.split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(row("gaps untold"), ["0"; 4]);
+    for name in ["published", "delivered"] {
+        assert!(!row(name).contains(&"0"), "{text}");
+    }
+    assert_ne!(row("disk full"), ["0"]);
+    let threads = row("threads");
+    assert_eq!(threads[0], threads[1]);
+}
+
+#[test]
 fn nonsense_is_refused() {
     for arguments in [
         &[][..],
