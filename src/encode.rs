@@ -132,6 +132,32 @@ impl From<InvalidField> for io::Error {
     }
 }
 
+impl Event<'_> {
+    /// Appends the wire form to `out` and returns its length in bytes. Allocates only where `out`
+    /// has to grow.
+    ///
+    /// The order is `event`, `id`, `retry`, extensions, `data`, blank line. `data` is always
+    /// written, so that every event is dispatched.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidField`] when a field cannot be sent; `out` is then as it was.
+    ///
+    /// ```
+    /// # use sse_io::Event;
+    /// let mut out = Vec::new();
+    /// assert_eq!(Event::new("").encode(&mut out), Ok(7));
+    /// assert_eq!(out, b"data:\n\n");
+    ///
+    /// let error = Event::new("x").with_name("a\nb").encode(&mut out).unwrap_err();
+    /// assert_eq!(error.to_string(), "line feed at byte 1 of the event name");
+    /// assert_eq!(out.len(), 7);
+    /// ```
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<usize, InvalidField> {
+        event(self, out)
+    }
+}
+
 /// Appends a whole event; on an error `out` is as it was.
 #[inline]
 pub(crate) fn event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<usize, InvalidField> {

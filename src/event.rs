@@ -1,19 +1,13 @@
 //! The event: plain data, used in both directions.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
-
-use crate::encode::{self, InvalidField};
-use crate::parser::{EventTooLarge, Parser};
 
 /// One event of a stream, as sent or as received.
 ///
 /// Plain data: every field is public, nothing is checked while it is built. What cannot be sent is
 /// refused when it is encoded, by [`encode`](Event::encode), [`Writer`](crate::Writer) or
-/// [`Emitter`](crate::Emitter), with an [`InvalidField`] and not one byte written.
+/// [`Emitter`](crate::Emitter), with an [`InvalidField`](crate::InvalidField) and not one byte written.
 ///
 /// Strings may be borrowed or owned. An event lent by a [`Reader`](crate::Reader) borrows from it;
 /// [`into_owned`](Event::into_owned) makes it outlive the reader's next call.
@@ -136,30 +130,6 @@ impl<'a> Event<'a> {
             .unwrap_or("message")
     }
 
-    /// Appends the wire form to `out` and returns its length in bytes. Allocates only where `out`
-    /// has to grow.
-    ///
-    /// The order is `event`, `id`, `retry`, extensions, `data`, blank line. `data` is always
-    /// written, so that every event is dispatched.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidField`] when a field cannot be sent; `out` is then as it was.
-    ///
-    /// ```
-    /// # use sse_io::Event;
-    /// let mut out = Vec::new();
-    /// assert_eq!(Event::new("").encode(&mut out), Ok(7));
-    /// assert_eq!(out, b"data:\n\n");
-    ///
-    /// let error = Event::new("x").with_name("a\nb").encode(&mut out).unwrap_err();
-    /// assert_eq!(error.to_string(), "line feed at byte 1 of the event name");
-    /// assert_eq!(out.len(), 7);
-    /// ```
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<usize, InvalidField> {
-        encode::event(self, out)
-    }
-
     /// The same event, owning its strings. Allocates for each borrowed string that is not empty.
     ///
     /// ```
@@ -184,59 +154,5 @@ impl<'a> Event<'a> {
                 .map(|(n, v)| (own(n), own(v)))
                 .collect(),
         }
-    }
-}
-
-/// The first complete event in a text, read as a stream of its own.
-///
-/// Blocks without data are passed over, and so are comments. What follows the first event is not
-/// looked at.
-///
-/// ```
-/// use sse_io::Event;
-///
-/// let event: Event = ": hello\n\nid: 1\ndata: x\n\n".parse()?;
-/// assert_eq!(event, Event::new("x").with_id("1"));
-/// # Ok::<(), sse_io::ParseEventError>(())
-/// ```
-impl FromStr for Event<'static> {
-    type Err = ParseEventError;
-
-    fn from_str(text: &str) -> Result<Self, ParseEventError> {
-        match Parser::new().parse(&mut text.as_bytes()) {
-            Ok(Some(event)) => Ok(event.into_owned()),
-            Ok(None) => Err(ParseEventError { too_large: None }),
-            Err(error) => Err(ParseEventError {
-                too_large: Some(error),
-            }),
-        }
-    }
-}
-
-/// Why a text could not be read as an event: it holds no complete one, or the first is too large.
-///
-/// ```
-/// use sse_io::Event;
-///
-/// let error = "data: no blank line follows".parse::<Event<'static>>().unwrap_err();
-/// assert_eq!(error.to_string(), "no complete event in the text");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseEventError {
-    too_large: Option<EventTooLarge>,
-}
-
-impl fmt::Display for ParseEventError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.too_large {
-            None => f.write_str("no complete event in the text"),
-            Some(_) => f.write_str("the first event in the text is too large"),
-        }
-    }
-}
-
-impl Error for ParseEventError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.too_large.as_ref().map(|error| error as _)
     }
 }
