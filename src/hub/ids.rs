@@ -26,7 +26,7 @@ impl Ids {
     /// Turns the id of sequence zero into the one of this sequence.
     pub(super) fn assign(id: &mut [u8], mut sequence: u64) {
         // This runs under the hub's lock: the zeros in front are there already.
-        for digit in id[DIGITS + 1..].iter_mut().rev() {
+        for digit in id.iter_mut().rev() {
             if sequence == 0 {
                 return;
             }
