@@ -44,7 +44,7 @@ impl Random {
 
     /// A duration from zero to `limit`, each as likely as any other.
     pub(super) fn up_to(&mut self, limit: Duration) -> Duration {
-        let steps = limit.as_nanos().min(u128::from(u64::MAX - 1)) + 1;
+        let steps = limit.as_nanos().min(u128::from(u64::MAX)) + 1;
         let chosen = (u128::from(self.next()) * steps) >> 64;
         Duration::from_nanos(u64::try_from(chosen).unwrap_or(u64::MAX))
     }
@@ -76,6 +76,18 @@ mod tests {
         );
         assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
         assert!(random.up_to(Duration::MAX) > Duration::ZERO);
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random::seeded(1_234_567);
+        let numbers = [(); 3].map(|()| random.next());
+        let published = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
+        assert_eq!(numbers, published);
     }
 
     #[test]

@@ -355,6 +355,19 @@ mod tests {
     }
 
     #[test]
+    fn room_is_given_back_where_there_is_more_than_four_times_what_is_needed() {
+        let trimmed = |capacity, needed| {
+            let mut to = None;
+            trim(capacity, needed, |room| to = Some(room));
+            to
+        };
+        assert_eq!(trimmed(403, 100), None);
+        assert_eq!(trimmed(404, 100), Some(200));
+        assert_eq!(trimmed(4 * SPARE + 3, 0), None);
+        assert_eq!(trimmed(4 * SPARE + 4, 0), Some(2 * SPARE));
+    }
+
+    #[test]
     fn places_are_used_again_from_the_first_on() {
         let (mut roster, interest, first) = roster(&[(1, "a")]);
         let others: Vec<_> = (0..3)
