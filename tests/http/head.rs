@@ -55,6 +55,49 @@ fn chunks(mut body: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_refusal_has_the_reason_phrase_of_its_status() {
+    for (status, reason) in [
+        (200, "OK"),
+        (204, "No Content"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (406, "Not Acceptable"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (413, "Content Too Large"),
+        (415, "Unsupported Media Type"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        (299, ""),
+        (599, ""),
+    ] {
+        let mut stream = Vec::new();
+        ResponseHead::new().refuse(status, &mut stream).unwrap();
+        let (head, _) = split(&stream);
+        let line = format!("HTTP/1.1 {status} {reason}");
+        assert_eq!(head.lines().next(), Some(&*line));
+    }
+}
+
+#[test]
 fn the_head_for_1_1_is_chunked() {
     let wanted = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n0\r\n\r\n");
     assert_eq!(sent(ResponseHead::new()), wanted);

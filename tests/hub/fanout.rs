@@ -113,7 +113,13 @@ struct Script {
     timeout: Option<Duration>,
     has_hung_up: bool,
     fails: Option<ErrorKind>,
+    /// So many writes are interrupted before anything is taken.
+    interruptions: usize,
+    /// How often it was asked whether its peer has hung up.
+    looks: usize,
     panics: bool,
+    /// How much of what it has taken was flushed.
+    flushed: usize,
     is_dropped: bool,
 }
 
@@ -152,8 +158,9 @@ impl Valve {
         }
     }
 
+    /// Waits until this is the last that was taken, and is flushed.
     fn wait_for(&self, text: &str) {
-        self.wait_until(|script| script.taken.ends_with(text.as_bytes()));
+        self.wait_until(|script| script.taken[..script.flushed].ends_with(text.as_bytes()));
     }
 
     fn socket(&self) -> ValveSocket {
@@ -184,6 +191,10 @@ impl Write for ValveSocket {
         if let Some(kind) = script.fails {
             return Err(kind.into());
         }
+        if script.interruptions > 0 {
+            script.interruptions -= 1;
+            return Err(ErrorKind::Interrupted.into());
+        }
         let count = bytes.len().min(script.room);
         script.room -= if script.room == usize::MAX { 0 } else { count };
         script.taken.extend_from_slice(&bytes[..count]);
@@ -192,6 +203,7 @@ impl Write for ValveSocket {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.0.with(|script| script.flushed = script.taken.len());
         Ok(())
     }
 }
@@ -208,7 +220,10 @@ impl Socket for ValveSocket {
     }
 
     fn has_hung_up(&self) -> bool {
-        self.0.with(|script| script.has_hung_up)
+        self.0.with(|script| {
+            script.looks += 1;
+            script.has_hung_up
+        })
     }
 
     fn peer(&self) -> io::Result<Peer> {
@@ -653,7 +668,62 @@ fn a_write_that_fails_ends_its_connection_alone() {
     assert_eq!(hub.stats().subscribers, 1);
 }
 
+#[test]
+fn a_write_that_is_interrupted_is_done_again() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    valve.with(|script| script.interruptions = 3);
+    publish(&hub, "1");
+    valve.wait_for(&frame("1"));
+    assert_eq!(valve.with(|script| script.interruptions), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_tells_whether_its_peer_has_hung_up_and_whether_it_would_block() {
+    use std::os::unix::net::UnixStream;
+    let (client, mut connection) = UnixStream::pair().unwrap();
+    Socket::set_nonblocking(&connection, true).unwrap();
+    let full = loop {
+        if let Err(error) = connection.write(&[0; 1024]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    assert!(!connection.has_hung_up());
+    Socket::set_nonblocking(&connection, false).unwrap();
+    Socket::set_write_timeout(&connection, Some(Duration::from_millis(1))).unwrap();
+    let full = within(DEADLINE, {
+        let mut connection = connection.try_clone().unwrap();
+        move || connection.write_all(&[0; 1024]).unwrap_err()
+    });
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    drop(client);
+    assert!(connection.has_hung_up());
+}
+
 // Clients that do not keep up.
+
+#[test]
+fn a_client_that_stalls_is_tried_again_and_goes_on() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    valve.give(5);
+    publish(&hub, "1");
+    while fanout.stats().slow == 0 {
+        thread::yield_now();
+    }
+    // The slow lane looks whether a client has hung up before each try.
+    let before = valve.with(|script| script.looks);
+    valve.wait_until(|script| script.looks >= before + 2);
+    valve.give(usize::MAX);
+    valve.wait_for(&frame("1"));
+    assert_eq!(valve.text(), frame("1"));
+}
 
 #[test]
 fn a_client_that_stops_reading_holds_up_nobody_and_is_gone_in_the_end() {

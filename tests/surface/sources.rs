@@ -96,6 +96,8 @@ fn of_the_client() {
     let fatal = |_: &client::Request<'_>| Err::<Response<&[u8]>, _>(ConnectError::fatal(cause()));
     let error = EventSource::new(fatal).next_event().unwrap_err();
     assert_eq!(chain(&error), ["cannot connect", "the disk is full"]);
+    let source = error.source().expect("the cause");
+    assert!(source.is::<io::Error>(), "as the connector gave it");
     assert_eq!(format!("{error:#}"), "cannot connect: the disk is full");
 
     let refused = |_: &client::Request<'_>| answer(404, b"");
