@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::ResponseHead;
-use sse_io::http::{self, Guard};
+use sse_io::http::{self, Guard, Refusal};
 use tiny_http::{HTTPVersion, Header, Request, Response, Server};
 
 /// A page loads what this server has, and nothing else. Nothing that somebody wrote can run in it or
@@ -58,7 +58,7 @@ where
             let checked = guard.check(request.method().as_str(), headers(&request));
             let answered = match checked {
                 Ok(()) => answer(request),
-                Err(refusal) => head(&request).refuse(refusal.status(), request.into_writer()),
+                Err(refusal) => refuse(request, refusal),
             };
             if let Err(error) = answered {
                 eprintln!("{error}");
@@ -69,6 +69,16 @@ where
             eprintln!("no thread for a request: {error}");
         }
     }
+}
+
+/// Says why, to who opens a page by a name that this server was not told.
+fn refuse(request: Request, refusal: Refusal) -> io::Result<()> {
+    let hint = match refusal {
+        Refusal::UnknownHost => ": start it with `--host` and that name",
+        _ => "",
+    };
+    let text = Response::from_string(format!("{refusal}{hint}\n"));
+    request.respond(text.with_status_code(refusal.status()))
 }
 
 /// Answers with a page, or with a file that the page loads.

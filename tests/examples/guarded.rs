@@ -128,6 +128,22 @@ fn hosts_that_are_not_known_and_changes_from_other_sites_are_refused() {
 }
 
 #[test]
+fn who_opens_a_page_by_another_name_is_told_how_to_give_it() {
+    within(DEADLINE, || {
+        for program in ["server", "chat", "dashboard"] {
+            let request = "GET / HTTP/1.1\r\nHost: my-laptop\r\nConnection: close\r\n\r\n";
+            let mut answer = String::new();
+            send(start(program), request)
+                .read_to_string(&mut answer)
+                .expect("an end");
+            let said =
+                "the request is for a host that this server does not know: start it with `--host`";
+            assert!(answer.contains(said), "{program}: {answer}");
+        }
+    });
+}
+
+#[test]
 fn another_site_does_not_bring_its_visitors_into_a_room() {
     within(DEADLINE, || {
         let chat = start("chat");

@@ -76,7 +76,8 @@ impl Web {
         let headers = request.headers().iter();
         let headers = headers.map(|h| (h.field.as_str().as_str(), h.value.as_str()));
         if let Err(refusal) = self.guard.check(request.method().as_str(), headers) {
-            return head.refuse(refusal.status(), request.into_writer());
+            let text = Response::from_string(format!("{refusal}\n"));
+            return request.respond(text.with_status_code(refusal.status()));
         }
         let path = request
             .url()

@@ -21,6 +21,25 @@ fn errors(browser: &mut Chromium) -> Vec<String> {
     browser.take_errors().expect("a list")
 }
 
+/// What the page may do is said, and no script or style that somebody wrote into it is among that.
+#[track_caller]
+fn assert_policy(browser: &mut Chromium) {
+    let policy = "fetch('').then(page => page.headers.get('Content-Security-Policy'))";
+    let policy = browser.evaluate(policy).expect("a page");
+    let policy = policy.as_str().expect("a policy");
+    for directive in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "base-uri 'none'",
+        "form-action '",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(directive), "{policy}");
+    }
+    assert!(!policy.contains("'unsafe-inline'"), "{policy}");
+}
+
 /// Looks at a page when it is connected and has what is wanted, and when its server is gone.
 fn look_at(server: Example, name: &str, path: &str, wanted: &str) {
     let mut browser = Chromium::start().expect("a browser");
@@ -29,6 +48,7 @@ fn look_at(server: Example, name: &str, path: &str, wanted: &str) {
         .expect("the page opens");
     wait_for(&mut browser, &format!("{STATE} === 'open' && {wanted}"));
     look(&mut browser, name, "connected");
+    assert_policy(&mut browser);
     drop(server);
     wait_for(&mut browser, &format!("{STATE} === 'connecting'"));
     look(&mut browser, name, "lost");
@@ -80,6 +100,7 @@ fn look_at_hypermedia(dialect: &str) {
         && document.querySelector('[aria-checked=true]')";
     wait_for(&mut browser, &format!("Boolean({shown})"));
     look(&mut browser, dialect, "connected");
+    assert_policy(&mut browser);
     assert_eq!(errors(&mut browser), Vec::<String>::new());
     // The libraries do not show a lost connection, so it cannot be waited for: the page is as it was.
     drop(server);
@@ -132,6 +153,7 @@ fn the_page_of_the_chat() {
     let colour = "document.querySelectorAll('.message').forEach((m, n) => m.style.setProperty('--hue', n * 9))";
     browser.evaluate(colour).expect("colours");
     look(&mut browser, "chat", "connected");
+    assert_policy(&mut browser);
     let newest = "(log => log.scrollHeight - log.scrollTop - log.clientHeight < 2)(document.querySelector('#log'))";
     assert_eq!(
         browser.evaluate(newest).expect("a page"),
@@ -255,6 +277,7 @@ fn the_page_of_the_redis_example() {
         && line.querySelector('p').textContent === 'hello <b>')(document.querySelector('#events li'))";
     wait_for(&mut browser, named);
     look(&mut browser, "redis", "connected");
+    assert_policy(&mut browser);
     drop(redis);
     let says = |what| format!("document.querySelector('#state').textContent.includes('{what}')");
     wait_for(&mut browser, &says("Redis is away"));
