@@ -22,6 +22,8 @@ pub(super) struct Connection {
     last_write: Instant,
     /// What the socket has yet to take, before anything else.
     rest: Option<Rest>,
+    /// A frame is on its way out. It stays so where the socket panics.
+    writes: bool,
     /// With the rest, it has ended.
     ending: Option<Ending>,
     /// The thread of the fan-out that it belongs to.
@@ -68,6 +70,7 @@ impl Connection {
             heartbeat,
             last_write: Instant::now(),
             rest: None,
+            writes: false,
             ending: None,
             home,
         }
@@ -172,7 +175,7 @@ impl Connection {
 
     /// Sends what comes behind the last frame, if that does not block.
     pub(super) fn try_end(&mut self) {
-        if self.rest.is_none() && self.ending.is_none() {
+        if self.rest.is_none() && self.ending.is_none() && !self.writes {
             // The peer may be gone, and there is nobody to tell.
             let _ = write(&mut *self.socket, self.framing.last());
         }
@@ -181,7 +184,9 @@ impl Connection {
     /// Sends a frame, and keeps what is not taken. Nothing is kept before.
     fn send(&mut self, frame: &mut Buffer) -> io::Result<()> {
         let wire = frame.wire(self.framing);
+        self.writes = true;
         let sent = write(&mut *self.socket, wire)?;
+        self.writes = false;
         self.last_write = Instant::now();
         self.rest = sent.map(|sent| Rest {
             bytes: wire[sent..].into(),
