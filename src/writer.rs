@@ -511,3 +511,26 @@ impl fmt::Debug for DataWriter<'_> {
         f.debug_struct("DataWriter").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_a_huge_frame_has_blown_up_is_given_back() {
+        let capacity = |size| {
+            let bytes = Vec::with_capacity(size);
+            FrameBuffer { bytes }.recycle().bytes.capacity()
+        };
+        assert_eq!(capacity(buffer::KEEP), buffer::KEEP);
+        assert_eq!(capacity(buffer::KEEP + 1), 0);
+        let shrunk = |keep| {
+            let mut buffer = FrameBuffer {
+                bytes: Vec::with_capacity(100),
+            };
+            buffer.shrink(keep);
+            buffer.bytes.capacity()
+        };
+        assert_eq!([shrunk(99), shrunk(100), shrunk(101)], [0, 100, 100]);
+    }
+}

@@ -73,3 +73,20 @@ pub(super) fn start(mut body: impl BufRead, control: &Control, clock: &dyn Clock
     }
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::closer::Ending;
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_the_body_until_the_client_is_interrupted() {
+        let control = Arc::new(Control::new());
+        let mut watched = Watched::new(&b"abc"[..], Arc::clone(&control));
+        let mut two = [0; 2];
+        assert_eq!((watched.read(&mut two).unwrap(), &two), (2, b"ab"));
+        control.close(Ending::Closer);
+        let error = watched.read(&mut two).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    }
+}

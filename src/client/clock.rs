@@ -63,6 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wait_lasts_as_long_as_it_is_to() {
+        let (start, delay) = (Instant::now(), Duration::from_millis(5));
+        SystemClock.wait(delay, &Control::new());
+        assert!(start.elapsed() >= delay);
+    }
+
+    #[test]
     fn chance_stays_within_its_limit_and_reaches_both_ends() {
         let mut random = Random::seeded(1);
         let limit = Duration::from_nanos(3);

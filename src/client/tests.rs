@@ -438,6 +438,9 @@ fn gives_up_when_the_outage_would_last_too_long() {
     let set = |source: EventSource<_>| source.with_max_elapsed(20 * SECOND);
     // 6 + 12 are 18 s; with the next 24 it would be too late.
     assert_eq!(waits_of([Refused; 9], set), seconds(&[6, 12]));
+    let set = |source: EventSource<_>| source.with_max_elapsed(18 * SECOND);
+    assert_eq!(waits_of([Refused; 9], set), seconds(&[6, 12]));
+    let set = |source: EventSource<_>| source.with_max_elapsed(20 * SECOND);
     // It counts from the loss of the last healthy connection, however long that had been open.
     let healthy = Stream("", 1_000 * SECOND, true);
     let script = [Refused, healthy, Refused, Refused, Refused];

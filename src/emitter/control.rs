@@ -173,6 +173,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_few_frame_buffers_are_kept() {
+        let control = Control::new();
+        let frames = [(); 2 * SPARE_FRAMES].map(|()| control.open_frame().unwrap());
+        for (returned, frame) in (1..).zip(frames) {
+            control.put_back(frame);
+            assert_eq!(control.lock().spare.len(), SPARE_FRAMES.min(returned));
+        }
+    }
+
+    #[test]
     fn a_signal_is_raised_at_the_end_only_while_its_guard_is_there() {
         let control = Control::new();
         let signals = [(); 3].map(|()| Arc::<Signal>::default());

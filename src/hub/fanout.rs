@@ -360,3 +360,51 @@ fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
 fn hung_up() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the client hung up")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{Event, Hub};
+
+    fn pool(fanout: &Fanout) -> Weak<Pool> {
+        Arc::downgrade(&fanout.owner.0)
+    }
+
+    /// Waits until all threads have ended.
+    fn wait_until_over(pool: &Weak<Pool>) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while pool.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "threads are left");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_threads_end_with_the_last_handle_and_the_last_connection() {
+        let fanout = Fanout::new().unwrap();
+        let idle = pool(&fanout);
+        drop(fanout.clone());
+        assert!(!idle.upgrade().expect("a handle is left").is_over());
+        drop(fanout);
+        wait_until_over(&idle);
+
+        let (hub, fanout) = (Hub::new(), Fanout::new().unwrap());
+        let busy = pool(&fanout);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let [_first, _second] = [(); 2].map(|()| {
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let emitter = Emitter::new(listener.accept().unwrap().0);
+            let subscription = hub.subscribe().start().unwrap();
+            subscription.serve_in(&fanout, emitter, None).unwrap();
+            client
+        });
+        drop(fanout);
+        hub.publish(&Event::new("x")).unwrap();
+        assert!(!busy.upgrade().expect("connections are left").is_over());
+        hub.close();
+        wait_until_over(&busy);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -171,11 +172,12 @@ fn a_refusal_is_read_up_to_8_kib_and_shown_up_to_300_characters() {
     assert_eq!(error.to_string(), shown);
 }
 
-/// A body that says these and then fails.
-struct Fails(Bytes);
+/// A body that says these and then fails; and how often it was read.
+struct Fails(Bytes, Arc<AtomicUsize>);
 
 impl Read for Fails {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1.fetch_add(1, Ordering::SeqCst);
         match self.0.read(buffer)? {
             0 => Err(io::ErrorKind::TimedOut.into()),
             count => Ok(count),
@@ -185,14 +187,46 @@ impl Read for Fails {
 
 #[test]
 fn a_refusal_whose_body_fails_has_what_came_of_it() {
+    let reads = Arc::<AtomicUsize>::default();
     let mut source = EventSource::new(|_| {
-        Ok(Response::new(403, "", Fails(b"who are you?")).map_body(io::BufReader::new))
+        let fails = Fails(b"who are you?", Arc::clone(&reads));
+        Ok(Response::new(403, "", fails).map_body(io::BufReader::new))
     });
     let error = source.next_event().unwrap_err();
     assert_eq!(
         (error.status(), error.body()),
         (Some(403), Some("who are you?"))
     );
+    assert_eq!(reads.load(Ordering::SeqCst), 2);
+}
+
+/// A body of single bytes, each after an interruption, that closes the client with the third.
+struct Halting(Arc<AtomicUsize>, Arc<Mutex<Option<Closer>>>);
+
+impl Read for Halting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        if read % 2 == 1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if read == 6 {
+            self.1.lock().unwrap().take().expect("a closer").close();
+        }
+        buffer[0] = b'x';
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_refusal_is_read_over_interruptions_and_no_further_than_a_close() {
+    let (reads, closer) = (Arc::<AtomicUsize>::default(), Arc::default());
+    let mut source = EventSource::new(|_| {
+        let halting = Halting(Arc::clone(&reads), Arc::clone(&closer));
+        Ok(Response::new(403, "", io::BufReader::new(halting)))
+    });
+    *closer.lock().unwrap() = Some(source.closer());
+    assert!(source.next_event().unwrap().is_none());
+    assert_eq!(reads.load(Ordering::SeqCst), 6);
 }
 
 // The first connection.

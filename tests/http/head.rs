@@ -539,6 +539,8 @@ fn an_event_stream_is_known_by_its_media_type() {
         "text/event-stream;charset=utf-8",
         "text/event-stream; charset=latin1",
         "text/event-stream;garbage;;=",
+        "text/event-stream;a=\"b, c\"",
+        "text/event-stream;a=\"bb, c\"",
         " \ttext/event-stream\t ",
     ] {
         assert!(is_event_stream(content_type), "{content_type:?}");
@@ -552,6 +554,8 @@ fn an_event_stream_is_known_by_its_media_type() {
         "text/event-streams",
         "xtext/event-stream",
         "text/event-stream, text/plain",
+        "text/event-stream;a=b, text/plain",
+        "text/event-stream;a=bb, text/plain",
         "text/ event-stream",
         "text /event-stream",
         "text/event stream",

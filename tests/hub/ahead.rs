@@ -195,6 +195,52 @@ fn pages_join_a_log_whose_newest_events_have_no_id() {
 }
 
 #[test]
+fn events_without_an_id_among_those_of_the_log_come_where_they_stood() {
+    let store = Store::default();
+    store.append(1..=6);
+    let hub = hub(&store, 3);
+    publish(&hub, 1..=5);
+    hub.publish(&Event::new("for a moment")).unwrap();
+    publish(&hub, [6]);
+    assert_eq!(drain(&mut after(&hub, 1)), [2, 3, 4, 5, 0, 6]);
+}
+
+/// A store that knows no event, and has the log roll on while it is asked.
+struct Busy(Arc<Mutex<Option<Hub>>>);
+
+impl History for Busy {
+    fn after(&self, _: &str, _: &[&str], _: usize) -> io::Result<Option<Vec<Event<'static>>>> {
+        if let Some(hub) = &*self.0.lock().unwrap() {
+            for _ in 0..5 {
+                hub.publish(&Event::new("meanwhile")).expect("it is open");
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_gap_that_grows_while_the_store_is_asked_has_no_number() {
+    let busy = Arc::new(Mutex::new(None));
+    let hub = Hub::builder()
+        .with_history(Busy(Arc::clone(&busy)))
+        .with_max_events(2)
+        .build();
+    publish(&hub, [1]);
+    for _ in 0..3 {
+        hub.publish(&Event::new("for a moment")).unwrap();
+    }
+    let gap = |subscription: &Subscription| match subscription.resumption() {
+        Resumption::Gap { missed, .. } => *missed,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(gap(&after(&hub, 1)), Some(1));
+    *busy.lock().unwrap() = Some(hub.clone());
+    assert_eq!(gap(&after(&hub, 1)), None);
+    *busy.lock().unwrap() = None;
+}
+
+#[test]
 fn events_without_an_id_that_the_log_has_let_go_are_a_gap_and_no_loop() {
     let store = Store::default();
     store.append(1..=3);

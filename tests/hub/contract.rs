@@ -1020,6 +1020,8 @@ fn ids_and_frames_can_be_shown() {
     assert_eq!(format!("{id} {id:?} {id:>3}"), "7 \"7\"   7");
     assert_eq!(id.as_ref() as &str, "7");
     assert_eq!(id, "7");
+    assert!(id != "8" && id != *"8" && id == *"7");
+    assert_ne!(id, own().publish(&event("x").with_id("8")).unwrap());
     assert!(HashSet::from([id.clone()]).contains("7"));
     assert!(id < own().publish(&event("x").with_id("8")).unwrap());
     assert_eq!(id, id.clone());

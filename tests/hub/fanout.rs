@@ -117,6 +117,8 @@ struct Script {
     interruptions: usize,
     /// How often it was asked whether its peer has hung up.
     looks: usize,
+    /// So many bytes it takes after that.
+    room_at_a_look: usize,
     panics: bool,
     /// How much of what it has taken was flushed.
     flushed: usize,
@@ -179,7 +181,10 @@ impl Write for ValveSocket {
         let mut script = mutex.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = script.timeout.map(|timeout| Instant::now() + timeout);
         while script.room == 0 && script.fails.is_none() {
-            assert!(!script.panics, "it panics on demand");
+            if std::mem::take(&mut script.panics) {
+                script.room = usize::MAX;
+                panic!("it panics on demand, and takes everything from then on");
+            }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if !script.blocks || left.is_some_and(|left| left.is_zero()) {
                 return Err(ErrorKind::WouldBlock.into());
@@ -222,6 +227,7 @@ impl Socket for ValveSocket {
     fn has_hung_up(&self) -> bool {
         self.0.with(|script| {
             script.looks += 1;
+            script.room = script.room.max(script.room_at_a_look);
             script.has_hung_up
         })
     }
@@ -532,6 +538,7 @@ fn a_unix_socket_is_served() {
 fn an_idle_connection_gets_heartbeats() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
     let (comments, events, none) = (Valve::open(), Valve::open(), Valve::open());
+    let rare = Valve::open();
     let every = Heartbeat::every(Duration::from_millis(3));
     let event = every.clone().with_event(&Event::new("beat")).unwrap();
     let subscribe = || hub.subscribe().start().unwrap();
@@ -539,10 +546,77 @@ fn an_idle_connection_gets_heartbeats() {
         hand_over(subscribe(), &fanout, comments.emitter(), every),
         hand_over(subscribe(), &fanout, events.emitter(), event),
         hand_over(subscribe(), &fanout, none.emitter(), None),
+        hand_over(subscribe(), &fanout, rare.emitter(), NEVER),
     ];
     comments.wait_for(":\n\n:\n\n:\n\n");
     events.wait_for("data: beat\n\ndata: beat\n\n");
-    assert_eq!(none.text(), "");
+    assert_eq!([none.text(), rare.text()], ["", ""]);
+}
+
+#[test]
+fn every_connection_gets_heartbeats_however_many_there_are() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let valves: Vec<_> = (0..600).map(|_| Valve::open()).collect();
+    let hand_over = |valve: &Valve| {
+        let subscription = hub.subscribe().start().unwrap();
+        let every = Heartbeat::every(Duration::from_millis(3));
+        hand_over(subscription, &fanout, valve.emitter(), every)
+    };
+    let _ends: Vec<_> = valves.iter().map(hand_over).collect();
+    for valve in &valves {
+        valve.wait_for(":\n\n:\n\n");
+    }
+}
+
+#[test]
+fn a_heartbeat_that_goes_out_in_part_is_ended_without_an_event() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let valve = Valve::open();
+    let every = Heartbeat::every(Duration::from_millis(3));
+    let every = every.with_event(&Event::new("beat")).unwrap();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), every);
+    valve.give(5);
+    while fanout.stats().slow == 0 {
+        thread::yield_now();
+    }
+    // The rest of it in parts, too.
+    valve.give(2);
+    valve.wait_until(|script| script.room == 0);
+    valve.give(usize::MAX);
+    valve.wait_for("data: beat\n\ndata: beat\n\n");
+    assert_eq!(valve.text().replace("data: beat\n\n", ""), "");
+}
+
+#[test]
+fn a_connection_that_takes_its_heartbeats_needs_no_slow_lane() {
+    let (hub, fanout) = (own(), Fanout::builder().with_max_slow(0).build().unwrap());
+    let valve = Valve::open();
+    let every = Heartbeat::every(Duration::from_millis(3));
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), every);
+    valve.wait_for(":\n\n:\n\n:\n\n");
+}
+
+#[test]
+fn a_heartbeat_moves_nobody_past_what_is_yet_to_be_looked_at() {
+    let fanout = Fanout::builder().with_threads(1).build().unwrap();
+    let valve = Valve::open();
+    let idle = own();
+    // Handed over before there is anything to refuse.
+    let inner = idle.clone();
+    let refuse = move |_: &_| {
+        drop(inner.publish(&Event::new("another").with_id("another")));
+        false
+    };
+    let subscription = idle.subscribe().with_filter(refuse).start().unwrap();
+    let every = Heartbeat::every(Duration::from_millis(3));
+    let end = hand_over(subscription, &fanout, valve.emitter(), every);
+    publish(&idle, "the first");
+    valve.wait_for(":\n\n:\n\n:\n\n");
+    idle.close();
+    assert!(matches!(ended(&end), Ending::Closed));
+    assert_eq!(valve.text().replace(":\n\n", ""), "");
 }
 
 #[test]
@@ -622,6 +696,17 @@ fn a_client_that_hangs_up_is_noticed_without_an_event_and_its_place_is_free() {
             assert_eq!(body(client), ":\n\n");
         }
     }
+}
+
+#[test]
+fn who_is_there_when_it_is_looked_at_stays() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    valve.wait_until(|script| script.looks > 0);
+    publish(&hub, "1");
+    valve.wait_for(&frame("1"));
 }
 
 #[test]
@@ -705,6 +790,100 @@ fn a_unix_socket_tells_whether_its_peer_has_hung_up_and_whether_it_would_block()
 }
 
 // Clients that do not keep up.
+
+#[test]
+fn who_always_has_more_to_send_leaves_the_others_their_turns() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let busy = own();
+    let inner = busy.clone();
+    let endless = move |_: &_| {
+        drop(inner.publish(&Event::new("another")));
+        true
+    };
+    let subscription = busy.subscribe().with_filter(endless).start().unwrap();
+    let (greedy, other) = (Valve::open(), Valve::open());
+    let _end = hand_over(subscription, &fanout, greedy.emitter(), NEVER);
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, other.emitter(), NEVER);
+    publish(&busy, "the first");
+    greedy.wait_until(|script| script.taken.len() > 1000);
+    publish(&hub, "1");
+    other.wait_for(&frame("1"));
+    busy.close();
+}
+
+#[test]
+fn who_always_has_more_to_send_does_not_keep_the_slow_lane_to_itself() {
+    let hub = own();
+    let fanout = Fanout::builder().with_threads(1).build().unwrap();
+    let slow_down = |subscription: Subscription, hub: &Hub, slow: usize| {
+        let valve = Valve::open();
+        let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+        valve.give(5);
+        publish(hub, "1");
+        while fanout.stats().slow < slow {
+            thread::yield_now();
+        }
+        valve
+    };
+    // More of them than the slow lane has threads.
+    let greedy = [1, 2, 3, 4].map(|slow| {
+        let busy = own();
+        let inner = busy.clone();
+        let endless = move |_: &_| {
+            drop(inner.publish(&Event::new("another")));
+            true
+        };
+        let subscription = busy.subscribe().with_filter(endless).start().unwrap();
+        (slow_down(subscription, &busy, slow), busy)
+    });
+    let other = slow_down(hub.subscribe().start().unwrap(), &hub, 5);
+    for (valve, _) in &greedy {
+        valve.give(usize::MAX);
+        valve.wait_until(|script| script.taken.len() > 1000);
+    }
+    other.give(usize::MAX);
+    other.wait_for(&frame("1"));
+    greedy.iter().for_each(|(_, busy)| busy.close());
+}
+
+#[test]
+fn who_takes_nothing_at_all_is_gone_after_the_write_timeout() {
+    let hub = own();
+    let fanout = Fanout::builder()
+        .with_write_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    valve.give(5);
+    publish(&hub, "1");
+    match ended(&end) {
+        Ending::Gone(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(valve.text(), frame("1")[..5]);
+}
+
+#[test]
+fn who_takes_something_at_each_try_is_not_gone() {
+    let hub = own();
+    let fanout = Fanout::builder()
+        .with_write_timeout(Duration::from_millis(400))
+        .build()
+        .unwrap();
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    // Longer than the time-out after the last: the slow lane looks before each try, and is given a byte.
+    valve.with(|script| (script.room, script.room_at_a_look) = (5, 1));
+    publish(&hub, "1");
+    valve.wait_until(|script| script.taken.len() == 7);
+    valve.give(usize::MAX);
+    valve.wait_for(&frame("1"));
+    assert_eq!(valve.text(), frame("1"));
+}
 
 #[test]
 fn a_client_that_stalls_is_tried_again_and_goes_on() {
@@ -904,7 +1083,7 @@ fn a_lag_is_told_and_passed_over_on_request() {
     assert_eq!(body, wanted.concat());
 }
 
-/// A store that has all events, with the numbers from 0 on as their ids.
+/// A store that has all events, with the numbers from 0 on as their ids. It is read under its lock.
 struct Store(Arc<Mutex<usize>>);
 
 impl History for Store {
@@ -992,6 +1171,59 @@ fn a_panic_in_a_filter_ends_one_subscription_and_nothing_else() {
         (hub.stats().subscribers, fanout.stats().connections),
         (1, 1)
     );
+}
+
+#[test]
+fn nothing_comes_behind_a_frame_that_a_panic_has_cut() {
+    let fanout = Fanout::new().unwrap();
+    // In the write that cuts it, or in the next.
+    for at_once in [true, false] {
+        let (hub, valve) = (own(), Valve::open());
+        let emitter = ResponseHead::new().start(valve.socket()).unwrap();
+        let subscription = hub.subscribe().start().unwrap();
+        let end = hand_over(subscription, &fanout, emitter, NEVER);
+        let before = valve.text().len();
+        valve.with(|script| (script.room, script.panics) = (5, at_once));
+        publish(&hub, "1");
+        valve.wait_until(|script| script.taken.len() == before + 5);
+        valve.with(|script| script.panics = script.room == 0);
+        assert!(matches!(ended(&end), Ending::Panicked));
+        assert_eq!(valve.text().len(), before + 5);
+    }
+}
+
+#[test]
+fn connections_are_spread_over_the_threads() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(2).build().unwrap());
+    let (go_on, gate) = mpsc::channel::<()>();
+    let (entered, held) = mpsc::channel();
+    // It holds its thread of the fan-out.
+    let filter = move |_: &_| entered.send(()).is_ok() && gate.recv().is_ok();
+    let (stuck, other) = (Valve::open(), Valve::open());
+    let subscription = hub.subscribe().with_filter(filter).start().unwrap();
+    let _end = hand_over(subscription, &fanout, stuck.emitter(), NEVER);
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, other.emitter(), NEVER);
+    publish(&hub, "1");
+    held.recv_timeout(DEADLINE).expect("the filter runs");
+    other.wait_for(&frame("1"));
+    go_on.send(()).expect("the filter waits");
+    stuck.wait_for(&frame("1"));
+}
+
+#[test]
+fn an_event_wakes_the_threads_and_waits_for_no_look() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    // A look comes once in a second.
+    within(DEADLINE, move || {
+        for n in 0..100 {
+            publish(&hub, &n.to_string());
+            valve.wait_for(&frame(&n.to_string()));
+        }
+    });
 }
 
 #[test]
@@ -1184,4 +1416,53 @@ fn what_random_clients_get_is_what_was_published() {
             assert_eq!(got, wanted[topic]);
         }
     }
+}
+
+#[test]
+fn a_store_that_takes_its_time_holds_up_nobody_else() {
+    let known = Arc::new(Mutex::new(0));
+    let hub = Hub::builder()
+        .with_id_policy(IdPolicy::Own)
+        .with_max_events(4)
+        .with_history(Store(Arc::clone(&known)))
+        .build();
+    let fanout = Fanout::builder().with_threads(1).build().unwrap();
+    let (waits, gate) = mpsc::channel::<()>();
+    let (lagging, other) = (Valve::open(), Valve::open());
+    // Its filter holds the thread of the fan-out until it has fallen off the log.
+    let (entered, held) = mpsc::channel();
+    let filter = move |frame: &_| {
+        let frame: &sse_io::hub::Frame = frame;
+        if frame.id() == Some("0") {
+            entered.send(()).expect("the test waits");
+            gate.recv().expect("the test lets it go on");
+        }
+        true
+    };
+    let subscription = hub.subscribe().with_filter(filter).start().unwrap();
+    let _end = hand_over(subscription, &fanout, lagging.emitter(), NEVER);
+    let append = |n: usize| {
+        *known.lock().unwrap() = n + 1;
+        publish(&hub, &n.to_string());
+    };
+    append(0);
+    held.recv_timeout(DEADLINE).expect("the filter runs");
+    for n in 1..20 {
+        append(n);
+    }
+    let quick = own();
+    let subscription = quick.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, other.emitter(), NEVER);
+    let store = known.lock().unwrap();
+    waits.send(()).expect("the filter waits");
+    // Off the log: the slow lane waits for the store, which is locked.
+    while fanout.stats().slow == 0 {
+        thread::yield_now();
+    }
+    publish(&quick, "1");
+    other.wait_for(&frame("1"));
+    drop(store);
+    lagging.wait_for(&frame("19"));
+    let wanted: String = (0..20).map(|n| frame(&n.to_string())).collect();
+    assert_eq!(lagging.text(), wanted);
 }

@@ -132,3 +132,27 @@ fn a_client_that_has_the_newest_event_gets_plain_heartbeats() {
     assert_eq!(text.matches("id:").count(), 1, "{text}");
     assert!(text.starts_with(&format!("id: {id}\ndata: x\n\n:\n\n:\n\n")));
 }
+
+#[test]
+fn a_position_is_told_once_and_events_without_an_id_are_none() {
+    let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
+    let record = Record::new();
+    let mut subscription = hub.subscribe().with_topics(["rare"]).start().unwrap();
+    let emitter = Emitter::new(record.writer());
+    let server = emitter.clone();
+    let thread = thread::spawn(move || subscription.serve(&server, OFTEN));
+    publish(&hub, "busy", IdPolicy::Own, 1);
+    hub.publish_to(["rare"], &Event::new("has no id")).unwrap();
+    // A few heartbeats after it was told.
+    let heartbeats_behind = |text: &str| {
+        let told = text.split_once("id: 1\n").map(|(_, behind)| behind);
+        told.map_or(0, |behind| behind.matches(":\n\n").count())
+    };
+    record.wait_until(|calls| {
+        let bytes = writes(calls).concat();
+        heartbeats_behind(std::str::from_utf8(&bytes).unwrap()) > 3
+    });
+    emitter.close();
+    assert!(matches!(thread.join().unwrap(), Ending::Closed));
+    assert_eq!(record.text().matches("id: ").count(), 1);
+}

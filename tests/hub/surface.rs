@@ -74,6 +74,18 @@ fn the_keys_of_topics_count_as_bytes_of_the_log() {
 }
 
 #[test]
+fn the_keys_of_topics_count_for_an_event_that_is_too_large() {
+    let hub = Hub::builder().with_max_bytes(1).build();
+    let size = |topics: &[&str]| match hub.publish_to(topics, &Event::new("x")) {
+        Err(PublishError::TooLarge { size, .. }) => size,
+        other => panic!("{other:?}"),
+    };
+    // Each has a name, and a key where there are several.
+    let (one, two, three) = (size(&["a"]), size(&["a", "b"]), size(&["a", "b", "c"]));
+    assert_eq!(two - one, three - two + size_of::<u64>());
+}
+
+#[test]
 fn to_publish_to_no_topic_is_an_error() {
     let hub = Hub::new();
     let mut subscription = hub.subscribe().start().unwrap();
@@ -199,6 +211,23 @@ fn closing_waits_for_those_that_are_there() {
 }
 
 #[test]
+fn the_last_to_leave_ends_the_wait() {
+    // Whether it leaves before the wait begins is chance.
+    for _ in 0..50 {
+        let hub = Hub::new();
+        let last = hub.subscribe().start().unwrap();
+        let waiting = hub.clone();
+        let waiter = thread::spawn(move || waiting.close_and_wait(Duration::MAX));
+        while !hub.is_closed() {
+            thread::yield_now();
+        }
+        thread::yield_now();
+        drop(last);
+        assert!(within(DEADLINE, move || waiter.join().unwrap()));
+    }
+}
+
+#[test]
 fn deliveries_are_counted() {
     let hub = Hub::new();
     let mut all = hub.subscribe().start().unwrap();
@@ -288,6 +317,21 @@ mod retained {
         assert_eq!(all(), ["both", "a3"]);
         publish_to(&hub, "c", "c2");
         assert_eq!(all(), ["a3", "c2"]);
+    }
+
+    #[test]
+    fn an_event_as_large_as_the_log_is_retained() {
+        let fits = |bytes: &usize| {
+            let hub = Hub::builder()
+                .with_retained(1)
+                .with_max_bytes(*bytes)
+                .build();
+            let published = hub.publish_to(["a"], &Event::new("a1"));
+            published.is_ok().then_some(hub)
+        };
+        let hub = (1..1000).find_map(|bytes| fits(&bytes)).expect("it fits");
+        let subscribe = hub.subscribe().with_retained();
+        assert_eq!(drain(&mut subscribe.start().unwrap()), ["a1"]);
     }
 
     #[test]
@@ -402,4 +446,16 @@ fn what_is_retained_for_another_topic_alone_does_not_come() {
     assert_eq!(retained(&["a"]), ["new"]);
     assert_eq!(retained(&["b"]), ["old"]);
     assert_eq!(retained(&["a", "b"]), ["old", "new"]);
+}
+
+#[test]
+fn a_replay_of_a_rare_topic_reaches_back_over_many_other_events() {
+    let hub = Hub::new();
+    for (topic, times) in [("rare", 2), ("busy", 700), ("rare", 2)] {
+        for n in 0..times {
+            publish_to(&hub, topic, &n.to_string());
+        }
+    }
+    let subscribe = hub.subscribe().with_topics(["rare"]).with_replay(3);
+    assert_eq!(drain(&mut subscribe.start().unwrap()), ["1", "0", "1"]);
 }

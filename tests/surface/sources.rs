@@ -34,6 +34,7 @@ fn of_an_event_that_cannot_be_sent() {
         .unwrap_err();
     let inner = error.get_ref().unwrap();
     assert!(inner.is::<InvalidField>());
+    assert!(InvalidField::of(&error).is_some() && EventTooLarge::of(&error).is_none());
     assert!(inner.source().is_none());
 }
 
@@ -43,6 +44,7 @@ fn of_an_event_that_is_too_large() {
     let error = reader.read_event().unwrap_err();
     let inner = error.get_ref().unwrap();
     assert!(inner.is::<EventTooLarge>());
+    assert!(EventTooLarge::of(&error).is_some() && InvalidField::of(&error).is_none());
     assert!(inner.source().is_none());
     assert!("".parse::<Event<'static>>().unwrap_err().source().is_none());
     let text = format!("data: {}\n\n", "x".repeat(16 << 20));

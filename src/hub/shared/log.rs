@@ -216,6 +216,12 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_its_own_hash() {
+        let hasher = BuildHasherDefault::<PassOn>::default();
+        assert_eq!(std::hash::BuildHasher::hash_one(&hasher, 7_u64), 7);
+    }
     use crate::event::Event;
     use crate::hub::frame::Frame;
 
