@@ -1,45 +1,59 @@
-//! Readers written in Go, where there is a Go toolchain: in a process of their own, on the same bytes.
+//! Readers and servers written in Go, where there is a Go toolchain: in processes of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use crate::measure::{Measured, Role};
 use crate::streams::Stream;
+
+/// Where the toolchain is looked for: on the PATH, then where its installer puts it.
+const TOOLCHAINS: [&str; 2] = ["go", "/usr/local/go/bin/go"];
 
 /// The libraries in Go, built.
 #[derive(Debug)]
 pub struct Go {
-    directory: PathBuf,
+    /// Has the program, and the streams that it reads.
+    directory: TempDir,
 }
 
 impl Go {
-    /// Builds them into this directory, which has to exist. An error says what is missing.
-    pub fn build(directory: &Path) -> Result<Go, String> {
-        let directory = directory.to_owned();
-        let output = Command::new("go")
-            .args(["build", "-mod=readonly", "-o"])
-            .arg(directory.join("read"))
-            .arg(".")
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/go"))
-            .output();
-        match output {
-            Err(_) => Err("there is no Go toolchain on the PATH".into()),
-            Ok(output) if !output.status.success() => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                let line = said.lines().last().unwrap_or_default();
-                Err(format!("they cannot be built: {line}"))
-            }
-            Ok(_) => Ok(Go { directory }),
+    /// Builds them. An error says what is missing.
+    pub fn build() -> Result<Go, String> {
+        let directory = TempDir::new().map_err(|error| error.to_string())?;
+        let go = Go { directory };
+        let build = |toolchain| {
+            Command::new(toolchain)
+                .args(["build", "-mod=readonly", "-o"])
+                .args([&*go.program(), Path::new(".")])
+                .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/go"))
+                .output()
+                .ok()
+        };
+        let Some(output) = TOOLCHAINS.into_iter().find_map(build) else {
+            return Err("there is no Go toolchain".into());
+        };
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let line = said.lines().last().unwrap_or_default();
+            return Err(format!("they cannot be built: {line}"));
         }
+        Ok(go)
     }
 
-    /// Measures them on one stream.
+    /// The program that reads and serves.
+    pub fn program(&self) -> PathBuf {
+        self.directory.path().join("libraries")
+    }
+
+    /// Measures the readers on one stream.
     pub fn measure_stream(&self, stream: &Stream, rounds: usize) -> Result<Vec<Measured>, String> {
-        let file = self.directory.join(stream.name);
+        let file = self.directory.path().join(stream.name);
         fs::write(&file, &stream.bytes).map_err(|error| error.to_string())?;
-        let output = Command::new(self.directory.join("read"))
-            .arg(rounds.to_string())
+        let output = Command::new(self.program())
+            .args(["read", &rounds.to_string()])
             .arg(&file)
             .stderr(Stdio::inherit())
             .output()

@@ -142,30 +142,32 @@ pub const BURSTS: &str = "bursts of 128 events";
 /// A load of serving: each event is a wake-up of each thread.
 pub const SINGLY: &str = "one event at a time";
 
-/// The goals of serving: deliveries per second of CPU time beside those of axum.
+/// The goals of serving, in deliveries per second of CPU time: ours beside axum, the fan-out beside a
+/// thread for each connection where there is one alone, and a topic beside publishing to everyone.
 pub fn of_serving(clients: usize, mode: &str, servers: &[serving::Outcome]) -> Vec<Outcome> {
-    let (theirs, ours): (Vec<_>, Vec<_>) = servers
-        .iter()
-        .partition(|server| server.kind == serving::Kind::Axum);
-    let goal = |kind| match (kind, clients, mode) {
-        (serving::Kind::Fanout, 1000, BURSTS) => Some(4.0),
-        (serving::Kind::Fanout, 1000, _) => Some(1.6),
-        (serving::Kind::Fanout, 100, SINGLY) => Some(1.5),
-        (serving::Kind::Hub, 1000, BURSTS) => Some(1.5),
+    use serving::Kind::{Axum, Fanout, Hub, Topic};
+    let pairs = [(Hub, Axum), (Fanout, Axum), (Fanout, Hub), (Topic, Fanout)];
+    let goal = |pair| match (pair, clients, mode) {
+        ((Fanout, Axum), 1000, BURSTS) => Some(4.0),
+        ((Fanout, Axum), 1000, _) => Some(1.6),
+        ((Fanout, Axum), 100, SINGLY) => Some(1.5),
+        ((Hub, Axum), 1000, BURSTS) => Some(1.5),
+        ((Fanout, Hub), 1, _) => Some(1.0),
+        ((Topic, Fanout), ..) => Some(0.95),
         _ => None,
     };
-    let pairs = theirs
-        .iter()
-        .flat_map(|other| ours.iter().map(move |ours| (ours, other)));
-    pairs
-        .map(|(ours, other)| Outcome {
+    let find = |kind| servers.iter().find(|server| server.kind == kind);
+    let outcome = |(of, other)| {
+        let (ours, theirs) = (find(of)?, find(other)?);
+        Some(Outcome {
             stream: format!("clients: {clients}, {mode}"),
-            ours: ours.kind.name().to_owned(),
-            other: other.kind.name().to_owned(),
-            ratio: ours.times(other, |round| round.deliveries / round.cpu),
-            goal: goal(ours.kind),
+            ours: of.name().to_owned(),
+            other: other.name().to_owned(),
+            ratio: ours.times(theirs, |round| round.deliveries / round.cpu),
+            goal: goal((of, other)),
         })
-        .collect()
+    };
+    pairs.into_iter().filter_map(outcome).collect()
 }
 
 /// Allocations per event of ours, by stream. The goal is none, but for what is given out owned.

@@ -24,6 +24,8 @@ pub struct Options {
     rounds: Option<usize>,
     /// One stream instead of all.
     stream: Option<String>,
+    /// How many clients a server has, where it was asked for.
+    clients: Option<usize>,
     /// Less of everything.
     pub quick: bool,
     /// Once more for the very processor of this machine.
@@ -38,11 +40,12 @@ parts (default: all)
   read    streams into events, against the peers, the floors and Go
   chunks  the same at chunk sizes from 128 B to 64 KiB
   write   events into streams
-  serve   one publisher and many connections, against axum and tokio
+  serve   one publisher and many connections, against axum, tokio and Go
 
 options
   --quick        less than a minute: smaller streams, fewer rounds
   --stream NAME  one stream instead of all
+  --clients N    servers with so many clients instead of 1, 100 and 1,000
   --rounds N     default: 11, with --quick 3
   --native       everything a second time, compiled for this machine's processor";
 
@@ -53,6 +56,7 @@ impl Options {
             parts: Vec::new(),
             rounds: None,
             stream: None,
+            clients: None,
             quick: false,
             native: false,
         };
@@ -66,12 +70,8 @@ impl Options {
                 "serve" => options.parts.push(Part::Serve),
                 "--quick" => options.quick = true,
                 "--native" => options.native = true,
-                "--rounds" => {
-                    let rounds = value()?;
-                    let number = rounds.parse().ok().filter(|&number| number > 0);
-                    options.rounds =
-                        Some(number.ok_or(format!("{rounds} is no number of rounds"))?);
-                }
+                "--rounds" => options.rounds = Some(number(&value()?)?),
+                "--clients" => options.clients = Some(number(&value()?)?),
                 "--stream" => {
                     let name = value()?;
                     if !streams::names().any(|known| known == name) {
@@ -96,6 +96,12 @@ impl Options {
         self.rounds.unwrap_or(if self.quick { 3 } else { 11 })
     }
 
+    /// How many clients the servers have, in one contest after the other.
+    pub fn clients(&self) -> Vec<usize> {
+        self.clients
+            .map_or(vec![1, 100, 1000], |clients| vec![clients])
+    }
+
     /// The streams to measure on.
     pub fn streams(&self) -> Vec<streams::Stream> {
         let size = if self.quick { 512 << 10 } else { 4 << 20 };
@@ -104,4 +110,9 @@ impl Options {
             None => streams::all(size),
         }
     }
+}
+
+fn number(value: &str) -> Result<usize, String> {
+    let number = value.parse().ok().filter(|&number| number > 0);
+    number.ok_or(format!("{value} is no number above zero"))
 }

@@ -2,7 +2,7 @@
 
 use crate::goals::is_long;
 use crate::measure::{Measured, Role};
-use crate::serving::Outcome;
+use crate::serving::{Kind, Outcome, Round};
 use crate::streams::Stream;
 use crate::table::{Table, number, times};
 
@@ -120,17 +120,21 @@ pub fn servers(caption: String, servers: &[Outcome]) -> Table {
         "MB/s",
         "per CPU s",
         "CPU us each",
+        "x axum",
         "p50",
         "p99",
     ];
     let mut table = Table::new(caption, 1, &head);
+    let axum = servers.iter().find(|server| server.kind == Kind::Axum);
+    let per_cpu = |round: &Round| round.deliveries / round.cpu;
     for server in servers {
         table.row([
             server.kind.name().to_owned(),
             number(server.median(|round| round.deliveries / round.wall)),
             number(server.median(|round| round.bytes / round.wall / 1e6)),
-            number(server.median(|round| round.deliveries / round.cpu)),
+            number(server.median(per_cpu)),
             number(server.median(|round| round.cpu / round.deliveries * 1e6)),
+            axum.map_or(String::new(), |axum| times(server.times(axum, per_cpu))),
             time(server.p50),
             time(server.p99),
         ]);

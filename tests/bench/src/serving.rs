@@ -1,5 +1,5 @@
 //! Serving: one publisher, many connections, this crate's hub beside axum and tokio's broadcast
-//! channel.
+//! channel, and beside servers in Go.
 //!
 //! Each server is a process of its own, so that its CPU time is told from that of its clients, which
 //! are here, all on one thread. Publishing is a closed loop: the next burst goes out when every client
@@ -13,7 +13,7 @@ mod hub;
 mod server;
 mod waiting;
 
-pub use contest::{Load, Outcome, Round, Running, contest, stalled};
+pub use contest::{Load, Outcome, Programs, Round, Running, contest, stalled};
 pub use server::{Kind, be_server};
 pub use waiting::{Waiting, wait};
 

@@ -137,7 +137,15 @@ fn options_are_taken() {
     assert_eq!(some.rounds(), 3);
     assert_eq!(some.streams().len(), 1);
     assert_eq!(parse("--rounds 7").unwrap().rounds(), 7);
-    for wrong in ["--rounds 0", "--rounds", "--stream none", "reed"] {
+    assert_eq!(all.clients(), [1, 100, 1000]);
+    assert_eq!(parse("--clients 7").unwrap().clients(), [7]);
+    for wrong in [
+        "--rounds 0",
+        "--clients x",
+        "--rounds",
+        "--stream none",
+        "reed",
+    ] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Clients {
 #[derive(Debug)]
 struct Connection {
     stream: mio::net::TcpStream,
+    chunks: Chunks,
     /// The end of what was read, in which a mark may have begun.
     tail: Vec<u8>,
     events: usize,
@@ -49,8 +50,10 @@ pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
-    if !head.starts_with(b"HTTP/1.1 200 OK\r\n") {
-        return Err(io::Error::other("not a stream"));
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let is_stream = head.starts_with("http/1.1 200 ok\r\n");
+    if !(is_stream && head.contains("\r\ntransfer-encoding: chunked\r\n")) {
+        return Err(io::Error::other("not a chunked stream"));
     }
     Ok(stream)
 }
@@ -67,6 +70,7 @@ impl Clients {
                 .register(&mut stream, Token(token), Interest::READABLE)?;
             connections.push(Connection {
                 stream,
+                chunks: Chunks::Size(0),
                 tail: Vec::with_capacity(TAIL),
                 events: 0,
             });
@@ -101,6 +105,8 @@ impl Clients {
                         Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                         Ok(length) => {
                             self.bytes += length as u64;
+                            let read = &mut self.buffer[TAIL..][..length];
+                            let length = connection.chunks.take_out(read);
                             let text = connection.with_tail(&mut self.buffer, length);
                             let before = self.latencies.len();
                             take(text, &self.mark, &mut self.latencies);
@@ -139,6 +145,48 @@ impl Connection {
     }
 }
 
+/// Where a connection stands in its chunked body: a server may cut its chunks wherever it likes.
+#[derive(Debug)]
+enum Chunks {
+    /// In the line with a chunk's size, which is so much as far as it was read.
+    Size(usize),
+    /// In a chunk that has so many bytes more.
+    Data(usize),
+    /// Behind a chunk, before the end of its line.
+    End,
+}
+
+impl Chunks {
+    /// Moves what was sent in chunks to the front of what was read; returns how much that is.
+    fn take_out(&mut self, read: &mut [u8]) -> usize {
+        let (mut kept, mut at) = (0, 0);
+        while at < read.len() {
+            if let Chunks::Data(left) = self {
+                let length = (*left).min(read.len() - at);
+                read.copy_within(at..at + length, kept);
+                (kept, at) = (kept + length, at + length);
+                *left -= length;
+                if *left == 0 {
+                    *self = Chunks::End;
+                }
+                continue;
+            }
+            let byte = read[at];
+            at += 1;
+            *self = match (&self, byte) {
+                (Chunks::Size(size), b'\n') => Chunks::Data(*size),
+                (Chunks::Size(size), digit) => match char::from(digit).to_digit(16) {
+                    Some(digit) => Chunks::Size(size * 16 + digit as usize),
+                    None => continue,
+                },
+                (_, b'\n') => Chunks::Size(0),
+                _ => continue,
+            };
+        }
+        kept
+    }
+}
+
 /// Finds the time in each event that is there as far as that.
 fn take(text: &[u8], mark: &Finder<'_>, latencies: &mut Vec<u64>) {
     let now = nanoseconds();
@@ -150,5 +198,26 @@ fn take(text: &[u8], mark: &Finder<'_>, latencies: &mut Vec<u64>) {
             .iter()
             .fold(0, |time, digit| time * 10 + u64::from(digit - b'0'));
         latencies.push(now.saturating_sub(time));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_read_over_whatever_the_cuts() {
+        let sent = b"4\r\nab\n\r\r\n1\r\nc\r\n012\r\n0123456789abcdef\r\n\r\n3\r\nend\r\n";
+        let wanted = b"ab\n\rc0123456789abcdef\r\nend";
+        for size in 1..=sent.len() {
+            let mut chunks = Chunks::Size(0);
+            let mut got = Vec::new();
+            for piece in sent.chunks(size) {
+                let mut piece = piece.to_vec();
+                let kept = chunks.take_out(&mut piece);
+                got.extend_from_slice(&piece[..kept]);
+            }
+            assert_eq!(got, wanted, "in pieces of {size}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::clients::{Clients, connect};
 use super::raise_file_limit;
 use super::server::Kind;
+use crate::go::Go;
 use crate::statistics::{median, percentile};
 
 /// How much is published in a round.
@@ -67,6 +68,37 @@ impl Outcome {
     }
 }
 
+/// The programs that serve.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'a> {
+    /// This one, for all that are not in Go.
+    pub own: &'a Path,
+    /// Those in Go, where they could be built.
+    pub go: Option<&'a Go>,
+}
+
+impl Programs<'_> {
+    /// The servers that there are.
+    pub fn kinds(self) -> impl Iterator<Item = Kind> {
+        let is_there = move |kind: &Kind| self.go.is_some() || !kind.is_go();
+        Kind::ALL.into_iter().filter(is_there)
+    }
+
+    /// Starts a server. It serves until it is told nothing more.
+    fn start(self, kind: Kind, connections: usize) -> io::Result<Child> {
+        let program = match self.go {
+            Some(go) if kind.is_go() => go.program(),
+            _ => self.own.to_owned(),
+        };
+        Command::new(program)
+            .args(["--serve-as", kind.option(), "--connections"])
+            .arg(connections.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    }
+}
+
 /// A server process with its clients. Ends with this value.
 #[derive(Debug)]
 pub struct Running {
@@ -79,14 +111,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the program as a server, and connects the clients.
-    pub fn start(program: &Path, kind: Kind, clients: usize) -> io::Result<Running> {
-        let mut process = Command::new(program)
-            .args(["--serve-as", kind.option(), "--connections"])
-            .arg((clients + 1).to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+    /// Starts a server, and connects the clients.
+    pub fn start(programs: Programs<'_>, kind: Kind, clients: usize) -> io::Result<Running> {
+        let mut process = programs.start(kind, clients + 1)?;
         let input = process.stdin.take();
         let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut output = BufReader::new(output);
@@ -162,13 +189,13 @@ impl Drop for Running {
     }
 }
 
-/// Has both kinds of server take turns under the same load.
-pub fn contest(program: &Path, load: Load, rounds: usize) -> Result<Vec<Outcome>, String> {
-    raise_file_limit(load.clients * Kind::ALL.len())?;
+/// Has all servers take turns under the same load.
+pub fn contest(programs: Programs<'_>, load: Load, rounds: usize) -> Result<Vec<Outcome>, String> {
+    raise_file_limit(load.clients * programs.kinds().count())?;
     let run = || {
-        let start = |kind| Running::start(program, kind, load.clients);
-        let mut servers = Kind::ALL
-            .into_iter()
+        let start = |kind| Running::start(programs, kind, load.clients);
+        let mut servers = programs
+            .kinds()
             .map(start)
             .collect::<io::Result<Vec<_>>>()?;
         take_turns(&mut servers, load, rounds).map(|measured| {
@@ -200,7 +227,7 @@ fn take_turns(servers: &mut [Running], load: Load, rounds: usize) -> io::Result<
 /// How many times as long a publish takes while one subscriber more never reads, and the median of
 /// the calls without it, in seconds.
 pub fn stalled(
-    program: &Path,
+    programs: Programs<'_>,
     kind: Kind,
     clients: usize,
     rounds: usize,
@@ -211,7 +238,7 @@ pub fn stalled(
         events: 128,
     };
     let run = || {
-        let start = || Running::start(program, kind, load.clients);
+        let start = || Running::start(programs, kind, load.clients);
         let mut servers = [start()?, start()?];
         let _stalled: TcpStream = connect(servers[1].address)?;
         // More than the sockets' buffers can take.

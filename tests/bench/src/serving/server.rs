@@ -17,20 +17,50 @@ pub enum Kind {
     Hub,
     /// This crate's hub, and a fan-out.
     Fanout,
+    /// The same, where every connection is subscribed to one topic, and all is published to that.
+    Topic,
     /// axum on tokio, with its broadcast channel.
     Axum,
+    /// Go's net/http, with a channel for each connection.
+    GoChannels,
+    /// go-sse, with its broker.
+    GoJoe,
+    /// Go's net/http, and one goroutine that writes to all connections.
+    GoOneGoroutine,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Hub, Kind::Fanout, Kind::Axum];
+    pub const ALL: [Kind; 7] = [
+        Kind::Hub,
+        Kind::Fanout,
+        Kind::Topic,
+        Kind::Axum,
+        Kind::GoChannels,
+        Kind::GoJoe,
+        Kind::GoOneGoroutine,
+    ];
+
+    /// Whether it is a program in Go.
+    pub fn is_go(self) -> bool {
+        matches!(self, Kind::GoChannels | Kind::GoJoe | Kind::GoOneGoroutine)
+    }
+
+    /// Whether it is this crate's.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Kind::Hub | Kind::Fanout | Kind::Topic)
+    }
 
     /// What the command line calls it.
     pub fn option(self) -> &'static str {
         match self {
             Kind::Hub => "hub",
             Kind::Fanout => "fanout",
+            Kind::Topic => "topic",
             Kind::Axum => "axum",
+            Kind::GoChannels => "go-channels",
+            Kind::GoJoe => "go-joe",
+            Kind::GoOneGoroutine => "go-one-goroutine",
         }
     }
 
@@ -39,7 +69,11 @@ impl Kind {
         match self {
             Kind::Hub => "Hub and Subscription::serve",
             Kind::Fanout => "Hub and Fanout",
+            Kind::Topic => "Hub and Fanout, one topic",
             Kind::Axum => "axum 0.8.9 and tokio broadcast",
+            Kind::GoChannels => "Go: net/http, a channel each",
+            Kind::GoJoe => "Go: go-sse 0.11.0, Joe",
+            Kind::GoOneGoroutine => "Go: one goroutine writes to all",
         }
     }
 }
@@ -54,16 +88,17 @@ pub(super) const CAPACITY: usize = 1024;
 
 /// Serves until the standard input ends.
 ///
-/// Prints its address. A line with a number has it publish so many events, back to back; the line
+/// The program in Go does the same. Prints its address. A line with a number has it publish so many events, back to back; the line
 /// `cost` has it print the nanoseconds of CPU time that the process has taken, and those that a call
 /// to publish took by the clock, the median since the line before.
 pub fn be_server(name: &str, connections: usize) -> Result<(), String> {
     raise_file_limit(connections)?;
     let started = match Kind::ALL.into_iter().find(|kind| kind.option() == name) {
         Some(Kind::Hub) => hub::start(),
-        Some(Kind::Fanout) => fanout::start(),
+        Some(Kind::Fanout) => fanout::start(None),
+        Some(Kind::Topic) => fanout::start(Some("topic")),
         Some(Kind::Axum) => axum::start(),
-        None => return Err(format!("no server {name}")),
+        _ => return Err(format!("no server {name}")),
     };
     let (address, publisher) = started.map_err(|error| error.to_string())?;
     obey(address, publisher).map_err(|error| error.to_string())
