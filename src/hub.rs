@@ -151,6 +151,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::iter;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -170,7 +171,7 @@ use self::ids::Ids;
 use self::shared::{Audience, Key, Owner, Shared, State};
 use crate::event::Event;
 use crate::sync::wait_until;
-use crate::writer::{DataWriter, FrameBuffer as Buffer};
+use crate::writer::{DataWriter, FrameBuffer};
 
 /// Broadcasts events to any number of subscribers, and keeps the newest for those that come back.
 /// See the [module](self) for how it works.
@@ -355,9 +356,13 @@ impl Hub {
     }
 
     /// Tells every client how long to wait before it comes back when its connection is lost (HTML
-    /// standard, 9.2.6): before a restart, say, so that they do not all ask at once for a server that
-    /// is not there yet. Takes a place in the log, as an event does; it has no id and passes every
-    /// filter. A [`Subscription::recv`] gets a frame that [is no event](Frame::is_event).
+    /// standard, 9.2.6), and each of them another time out of this range, in milliseconds: before a
+    /// restart, so that they neither ask for a server that is not there yet, nor all at once for one that
+    /// has just come up. The subscriptions of a hub are spread evenly.
+    ///
+    /// Takes a place in the log, as an event does; it has no id and passes every filter. A
+    /// [`Subscription::recv`] gets a frame that [is no event](Frame::is_event). A few bytes are allocated
+    /// for each subscription. A range that ends before it begins is its beginning alone.
     ///
     /// # Errors
     ///
@@ -366,17 +371,27 @@ impl Hub {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sse_io::Hub;
+    /// use sse_io::{Emitter, Hub};
     ///
     /// let hub = Hub::new();
-    /// let mut subscription = hub.subscribe().start()?;
-    /// hub.retry(Duration::from_secs(10))?;
-    /// assert_eq!(subscription.recv()?.as_bytes(), b"retry: 10000\n\n");
+    /// let mut subscriptions = [hub.subscribe().start()?, hub.subscribe().start()?];
+    /// hub.retry(Duration::from_secs(5)..=Duration::from_secs(30))?;
+    /// hub.close();
+    ///
+    /// let mut waits = Vec::new();
+    /// for subscription in &mut subscriptions {
+    ///     let mut stream = Vec::new();
+    ///     subscription.serve(&Emitter::new(&mut stream), None);
+    ///     let text = String::from_utf8(stream)?;
+    ///     let wait: u64 = text.trim().strip_prefix("retry: ").unwrap().parse()?;
+    ///     assert!((5_000..=30_000).contains(&wait));
+    ///     waits.push(wait);
+    /// }
+    /// assert_ne!(waits[0], waits[1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn retry(&self, retry: Duration) -> Result<(), PublishError> {
-        let frame = Draft::new().retry(retry);
-        let frame = frame.map_err(PublishError::InvalidField)?;
+    pub fn retry(&self, range: RangeInclusive<Duration>) -> Result<(), PublishError> {
+        let frame = Frame::retry(&range).map_err(PublishError::InvalidField)?;
         self.append_frame(frame, Audience::Everyone).map(drop)
     }
 
@@ -497,7 +512,7 @@ impl Hub {
         &self,
         topics: Option<impl IntoIterator<Item = T>>,
         event: &Event<'_>,
-        write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
+        write: impl FnOnce(&mut FrameBuffer, &Event<'_>) -> io::Result<()>,
     ) -> Result<EventId, PublishError> {
         let shared = self.shared();
         let mut draft = Draft::new();

@@ -62,20 +62,28 @@ pub(crate) struct Waited {
 impl Signal {
     /// Ends the wait that is under way; if there is none, the next one.
     pub(crate) fn raise(&self) {
-        ignore_poison(self.flags.lock()).raised = true;
-        self.changed.notify_one();
+        let mut flags = ignore_poison(self.flags.lock());
+        let is_first = !std::mem::replace(&mut flags.raised, true);
+        if flags.awaited && is_first {
+            drop(flags);
+            self.changed.notify_one();
+        }
     }
 
     /// Raises it, and has the thread that waits do the task as soon as it has done waiting. False
     /// when none waits: then the task is still the caller's.
     pub(crate) fn raise_with_task(&self) -> bool {
         let mut flags = ignore_poison(self.flags.lock());
-        flags.raised = true;
+        let is_first = !std::mem::replace(&mut flags.raised, true);
         flags.task = flags.awaited;
-        let given = flags.task;
+        if !flags.awaited {
+            return false;
+        }
         drop(flags);
-        self.changed.notify_one();
-        given
+        if is_first {
+            self.changed.notify_one();
+        }
+        true
     }
 
     /// Waits until it is raised, at most until the deadline, and lowers it.
@@ -132,12 +140,9 @@ impl Lane {
 
 // For the owner of a lane.
 impl Lane {
-    /// One more is due.
+    /// One more is due. The owner itself notes that, so nobody is called.
     pub(crate) fn push(&self, token: Token) {
-        let mut state = ignore_poison(self.state.lock());
-        state.due.push(token);
-        drop(state);
-        self.changed.notify_one();
+        ignore_poison(self.state.lock()).due.push(token);
     }
 
     /// Ends the wait that is under way, or the next one, although nothing is due.
@@ -147,7 +152,7 @@ impl Lane {
     }
 
     /// Waits until something is due or the lane is nudged, at most until the deadline, and appends what
-    /// is due. Returns whether it was in time.
+    /// is due. Returns whether the lane was nudged.
     pub(crate) fn wait(&self, deadline: Option<Instant>, due: &mut Vec<Token>) -> bool {
         let mut state = ignore_poison(self.state.lock());
         state.awaited = true;
@@ -155,12 +160,11 @@ impl Lane {
             state.nudged || !state.due.is_empty()
         });
         state.awaited = false;
-        let in_time = std::mem::take(&mut state.nudged) || !state.due.is_empty();
         match due.is_empty() {
             true => std::mem::swap(due, &mut state.due),
             false => due.append(&mut state.due),
         }
-        in_time
+        std::mem::take(&mut state.nudged)
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
         let mut due = vec![Token(1), Token(2)];
         assert!(!lane.add(&mut due), "nobody waits");
         assert!(due.is_empty());
-        assert!(lane.wait(None, &mut due));
+        assert!(!lane.wait(None, &mut due), "nobody nudged it");
         assert_eq!(due, [Token(1), Token(2)]);
 
         let waiting = Arc::clone(&lane);
@@ -211,7 +215,7 @@ mod tests {
         assert!(lane.wait(None, &mut due));
         assert!(!lane.wait(Some(Instant::now()), &mut due));
         lane.push(Token(7));
-        assert!(lane.wait(Some(Instant::now()), &mut due));
+        assert!(!lane.wait(None, &mut due));
         assert_eq!(due, [Token(7)]);
     }
 }

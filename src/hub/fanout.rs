@@ -42,10 +42,14 @@ const DEFAULT_THREADS: usize = 4;
 /// One fan-out serves the subscriptions of any number of hubs. Cloning gives another handle to it.
 /// Its threads end when the last handle is dropped and the last connection has ended.
 ///
-/// **Threads.** As many as there are processors, four at most, share the connections, and two more are
-/// there for those whose clients do not keep up. A client whose connection is full is waited for there,
-/// holds up nobody, and comes back when it has caught up; it ends as [`Gone`](Ending::Gone) when it takes
-/// nothing for 20 seconds, and as [`Lagged`](Ending::Lagged) when there are 1,024 such clients already.
+/// **Threads.** As many as there are processors, four at most, share the connections. One that is woken
+/// for many of them costs the least, so each takes a thousand before the next one gets any. When a
+/// thread is behind, it joins events into fewer writes.
+///
+/// Two more threads are there for clients that do not keep up. A connection that is full is waited for
+/// there, holds up nobody, and comes back when it has caught up; it ends as [`Gone`](Ending::Gone) when it
+/// takes nothing for 20 seconds, and as [`Lagged`](Ending::Lagged) when there are 1,024 such connections
+/// already.
 ///
 /// **Filters** run on those threads: one that takes long holds up other connections, and belongs with
 /// [`serve`](Subscription::serve). A panic in a filter ends its subscription alone.
@@ -77,7 +81,7 @@ const DEFAULT_THREADS: usize = 4;
 /// ```
 #[derive(Clone)]
 pub struct Fanout {
-    owner: Arc<Owner>,
+    handles: Arc<Handles>,
 }
 
 /// A look at a [`Fanout`]; see [`Fanout::stats`].
@@ -95,6 +99,7 @@ pub struct FanoutStats {
 #[must_use = "it has no threads before it is built"]
 pub struct FanoutBuilder {
     threads: Option<usize>,
+    per_thread: usize,
     max_slow: usize,
     write_timeout: Duration,
 }
@@ -102,6 +107,8 @@ pub struct FanoutBuilder {
 /// What the handles and the threads of a fan-out share.
 struct Pool {
     homes: Box<[Home]>,
+    /// How many connections a home takes before the next one gets any.
+    per_home: usize,
     slow: SlowLane,
     max_slow: usize,
     write_timeout: Duration,
@@ -121,10 +128,10 @@ struct Home {
     connections: AtomicUsize,
 }
 
-/// The handles.
-struct Owner(Arc<Pool>);
+/// What the handles have in common. With the last of them it is dropped.
+struct Handles(Arc<Pool>);
 
-impl Drop for Owner {
+impl Drop for Handles {
     fn drop(&mut self) {
         self.0.is_closed.store(true, SeqCst);
         self.0.nudge();
@@ -137,6 +144,14 @@ impl Fanout {
     /// # Errors
     ///
     /// What the system answers when it has no thread to give.
+    ///
+    /// ```
+    /// use sse_io::hub::Fanout;
+    ///
+    /// let fanout = Fanout::new()?;
+    /// assert_eq!(fanout.clone().stats().connections, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> io::Result<Self> {
         Fanout::builder().build()
     }
@@ -158,6 +173,7 @@ impl Fanout {
     pub fn builder() -> FanoutBuilder {
         FanoutBuilder {
             threads: None,
+            per_thread: 1024,
             max_slow: 1024,
             write_timeout: Duration::from_secs(20),
         }
@@ -173,7 +189,7 @@ impl Fanout {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn stats(&self) -> FanoutStats {
-        let pool = &self.owner.0;
+        let pool = &self.handles.0;
         FanoutStats {
             connections: pool.connections.load(SeqCst),
             slow: pool.slow.len(),
@@ -184,14 +200,83 @@ impl Fanout {
 impl FanoutBuilder {
     /// Sets how many threads share the connections; at least one. Default: as many as there are
     /// processors, four at most.
+    ///
+    /// ```
+    /// use sse_io::hub::Fanout;
+    ///
+    /// let fanout = Fanout::builder().with_threads(8).build()?;
+    /// assert_eq!(fanout.stats().connections, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Sets how many connections a thread takes before the next one gets any; beyond that, the threads
+    /// share them evenly. With zero they do so from the first on, which is for filters that take long
+    /// and for events that are large. Default: 1,024.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::sync::mpsc;
+    /// use std::thread;
+    /// use sse_io::hub::Fanout;
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let fanout = Fanout::builder().with_threads(2).with_connections_per_thread(0).build()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let (asked, filters) = mpsc::channel();
+    /// for _ in 0..2 {
+    ///     # let _client = TcpStream::connect(listener.local_addr()?)?;
+    ///     # std::mem::forget(_client);
+    ///     let emitter = Emitter::new(listener.accept()?.0);
+    ///     let asked = asked.clone();
+    ///     let subscribe = hub.subscribe().with_filter(move |_| {
+    ///         asked.send(thread::current().id()).is_ok()
+    ///     });
+    ///     assert!(subscribe.start()?.serve_in(&fanout, emitter, None).is_ok());
+    /// }
+    /// hub.publish(&Event::new("x"))?;
+    /// assert_ne!(filters.recv()?, filters.recv()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_connections_per_thread(mut self, connections: usize) -> Self {
+        self.per_thread = connections;
         self
     }
 
     /// Sets how many connections may wait for their clients at once. Each keeps up to 16 KiB, or one
     /// event where that is longer. One more ends as [`Lagged`](Ending::Lagged), in the middle of what it
     /// was sent, and its client comes back with its last event ID. Default: 1,024.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::sync::mpsc;
+    /// use sse_io::hub::{Ending, Fanout};
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let (hub, fanout) = (Hub::new(), Fanout::builder().with_max_slow(0).build()?);
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let does_not_read = TcpStream::connect(listener.local_addr()?)?;
+    /// let emitter = Emitter::new(listener.accept()?.0);
+    /// let (left, leaving) = mpsc::channel();
+    /// let subscription = hub.subscribe().start()?.on_ended(move |ended| left.send(ended).unwrap());
+    /// assert!(subscription.serve_in(&fanout, emitter, None).is_ok());
+    ///
+    /// // More than the system takes in.
+    /// let large = "x".repeat(1 << 20);
+    /// let ended = loop {
+    ///     hub.publish(&Event::new(&large))?;
+    ///     if let Ok(ended) = leaving.try_recv() {
+    ///         break ended;
+    ///     }
+    /// };
+    /// assert!(matches!(ended, Ending::Lagged { .. }));
+    /// # drop(does_not_read);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_max_slow(mut self, connections: usize) -> Self {
         self.max_slow = connections;
         self
@@ -199,6 +284,29 @@ impl FanoutBuilder {
 
     /// Sets how long a full connection may take nothing before it ends as [`Gone`](Ending::Gone). Half a
     /// second more may go by until that is noticed. Default: 20 seconds.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use sse_io::hub::{Ending, Fanout};
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let (hub, timeout) = (Hub::new(), Duration::from_millis(100));
+    /// let fanout = Fanout::builder().with_write_timeout(timeout).build()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let does_not_read = TcpStream::connect(listener.local_addr()?)?;
+    /// let emitter = Emitter::new(listener.accept()?.0);
+    /// let (left, leaving) = mpsc::channel();
+    /// let subscription = hub.subscribe().start()?.on_ended(move |ended| left.send(ended).unwrap());
+    /// assert!(subscription.serve_in(&fanout, emitter, None).is_ok());
+    ///
+    /// // More than the system takes in, and less than the log holds.
+    /// hub.publish(&Event::new("x".repeat(7 << 20)))?;
+    /// assert!(matches!(leaving.recv()?, Ending::Gone(_)));
+    /// # drop(does_not_read);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
@@ -209,6 +317,12 @@ impl FanoutBuilder {
     /// # Errors
     ///
     /// What the system answers when it has no thread to give.
+    ///
+    /// ```
+    /// use sse_io::hub::Fanout;
+    ///
+    /// assert!(Fanout::builder().build().is_ok());
+    /// ```
     pub fn build(self) -> io::Result<Fanout> {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let threads = self
@@ -216,6 +330,7 @@ impl FanoutBuilder {
             .unwrap_or_else(|| processors().min(DEFAULT_THREADS));
         let pool = Arc::new(Pool {
             homes: (0..threads).map(|_| Home::default()).collect(),
+            per_home: self.per_thread,
             slow: SlowLane::default(),
             max_slow: self.max_slow,
             write_timeout: self.write_timeout,
@@ -223,7 +338,7 @@ impl FanoutBuilder {
             is_closed: AtomicBool::new(false),
         });
         // If one thread fails to start, dropping this ends the others.
-        let owner = Arc::new(Owner(Arc::clone(&pool)));
+        let handles = Arc::new(Handles(Arc::clone(&pool)));
         for home in 0..threads {
             let pilot = Pilot::new(Arc::clone(&pool), home);
             let thread = thread::Builder::new().name("sse-fanout".into());
@@ -234,7 +349,7 @@ impl FanoutBuilder {
             let thread = thread::Builder::new().name("sse-slow".into());
             thread.spawn(move || pool.slow.run(&pool))?;
         }
-        Ok(Fanout { owner })
+        Ok(Fanout { handles })
     }
 }
 
@@ -260,6 +375,31 @@ impl Subscription {
     ///
     /// How it has ended before it was handed over; the connection is ended as well. A socket that
     /// cannot be handed over, as it is watched or cannot be set not to block, is [`Gone`](Ending::Gone).
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use sse_io::hub::Fanout;
+    /// use sse_io::{Emitter, Event, Hub, Reader};
+    ///
+    /// let (hub, fanout) = (Hub::new(), Fanout::new()?);
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut clients = Vec::new();
+    /// for topic in ["a", "b"] {
+    ///     clients.push(TcpStream::connect(listener.local_addr()?)?);
+    ///     let emitter = Emitter::new(listener.accept()?.0);
+    ///     let subscription = hub.subscribe().with_topics([topic]).start()?;
+    ///     assert!(subscription.serve_in(&fanout, emitter, None).is_ok());
+    /// }
+    /// hub.publish_to(["a"], &Event::new("for the first"))?;
+    /// hub.publish_to(["b"], &Event::new("for the second"))?;
+    /// hub.close();
+    /// for (client, wanted) in clients.into_iter().zip(["for the first", "for the second"]) {
+    ///     let mut reader = Reader::new(std::io::BufReader::new(client));
+    ///     assert_eq!(reader.read_event()?.unwrap().data, wanted);
+    ///     assert!(reader.read_event()?.is_none());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn serve_in<S: Socket + 'static>(
         mut self,
         fanout: &Fanout,
@@ -273,8 +413,8 @@ impl Subscription {
             Ok(None) => return Err(Ending::Closed),
             Err(error) => return Err(Ending::Gone(error)),
         };
-        let pool = &fanout.owner.0;
-        let home = pool.emptiest();
+        let pool = &fanout.handles.0;
+        let home = pool.next_home();
         let connection = Connection::new(Box::new(socket), framing, self, heartbeat, home);
         connection.set_nonblocking().map_err(Ending::Gone)?;
         pool.connections.fetch_add(1, SeqCst);
@@ -296,10 +436,14 @@ impl Pool {
         self.slow.nudge();
     }
 
-    /// The home with the fewest connections.
-    fn emptiest(&self) -> usize {
-        let load = |home: &usize| self.homes[*home].connections.load(SeqCst);
-        (0..self.homes.len()).min_by_key(load).unwrap_or_default()
+    /// The home for one more connection: the first that is not full, or the one with the fewest.
+    fn next_home(&self) -> usize {
+        let with_it = |home: &usize| {
+            let connections = self.homes[*home].connections.load(SeqCst) + 1;
+            connections.max(self.per_home)
+        };
+        let homes = 0..self.homes.len();
+        homes.min_by_key(with_it).unwrap_or_default()
     }
 
     /// Has a connection's home take it in.

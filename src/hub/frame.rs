@@ -6,17 +6,17 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::encode::{self, InvalidField};
 use crate::event::Event;
-use crate::writer::FrameBuffer as Buffer;
+use crate::writer::FrameBuffer;
 
 thread_local! {
     /// Where this thread encodes before it knows how much there is to share.
-    static SCRATCH: Cell<Option<Buffer>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<FrameBuffer>> = const { Cell::new(None) };
 }
 
 /// An event as a [`Hub`](crate::Hub) keeps it: its wire form, encoded once and shared by all.
@@ -50,7 +50,7 @@ pub struct Frame {
 /// A frame in the making: first its topics, then its event.
 #[derive(Debug)]
 pub(super) struct Draft {
-    buffer: Buffer,
+    buffer: FrameBuffer,
 }
 
 impl Draft {
@@ -74,7 +74,7 @@ impl Draft {
     pub(super) fn event(
         &mut self,
         event: &Event<'_>,
-        write: impl FnOnce(&mut Buffer, &Event<'_>) -> io::Result<()>,
+        write: impl FnOnce(&mut FrameBuffer, &Event<'_>) -> io::Result<()>,
     ) -> io::Result<Frame> {
         let wire = self.buffer.len();
         write(&mut self.buffer, event)?;
@@ -83,9 +83,12 @@ impl Draft {
         Ok(self.frame(wire, id))
     }
 
-    /// A block that is no event: a reconnection time.
-    pub(super) fn retry(&mut self, retry: Duration) -> Result<Frame, InvalidField> {
-        self.buffer.retry(retry)?;
+    /// What is no event: the reconnection times at the two ends of a range.
+    fn retry(&mut self, range: &RangeInclusive<Duration>) -> Result<Frame, InvalidField> {
+        self.buffer.retry(*range.start())?;
+        if range.start() != range.end() {
+            self.buffer.retry(*range.end())?;
+        }
         Ok(self.frame(0, (0, 0)))
     }
 
@@ -111,17 +114,60 @@ impl Frame {
         Draft::new().event(event, |buffer, event| buffer.event(event))
     }
 
+    /// A reconnection time out of this range for each client.
+    pub(super) fn retry(range: &RangeInclusive<Duration>) -> Result<Frame, InvalidField> {
+        Draft::new().retry(range)
+    }
+
+    /// For a reconnection time: that of one client, which stands as far within the range as `part`
+    /// does within all numbers.
+    pub(super) fn retry_at(&self, part: u64) -> Option<Frame> {
+        let mut times = self.retry_times()?;
+        let least = times.next()?;
+        // A range that ends before it begins is its beginning alone.
+        let most = times.next().unwrap_or(least).max(least);
+        let choice = u128::from(most - least) + 1;
+        let within = (u128::from(part) * choice) >> u64::BITS;
+        let wait = Duration::from_millis(least + u64::try_from(within).ok()?);
+        Frame::retry(&(wait..=wait)).ok()
+    }
+
+    /// The times in a frame of nothing else, in milliseconds.
+    #[inline]
+    fn retry_times(&self) -> Option<impl Iterator<Item = u64>> {
+        if !self.as_bytes().starts_with(b"retry:") {
+            return None;
+        }
+        let text = self.text(self.wire..self.bytes.len());
+        let lines = text.split('\n').filter(|line| !line.is_empty());
+        let times = lines.map(|line| line.strip_prefix("retry: "));
+        let is_retry = times.clone().all(|time| time.is_some());
+        is_retry.then(|| times.filter_map(|time| time?.parse().ok()))
+    }
+
     /// The bytes of the id, while nobody else has the frame.
     pub(super) fn id_mut(&mut self) -> Option<&mut [u8]> {
+        let span = self.id_span()?;
+        Some(&mut Arc::get_mut(&mut self.bytes)?[span])
+    }
+
+    #[inline]
+    fn id_span(&self) -> Option<Range<usize>> {
         match self.id {
             (0, _) => None,
-            (start, end) => Some(&mut Arc::get_mut(&mut self.bytes)?[start..end]),
+            (start, end) => Some(start..end),
         }
     }
 
     /// How many bytes the frame holds in memory, its topics included.
     pub(super) fn held(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether a client that gets it can come back with its id.
+    #[inline]
+    pub(super) fn moves_last_event_id(&self) -> bool {
+        self.id_span().is_some_and(|span| !span.is_empty())
     }
 
     fn text(&self, range: Range<usize>) -> &str {
@@ -170,16 +216,14 @@ impl Frame {
     /// # use sse_io::{Event, Hub};
     /// let hub = Hub::new();
     /// let mut subscription = hub.subscribe().start()?;
-    /// hub.retry(Duration::from_secs(5))?;
+    /// hub.retry(Duration::from_secs(5)..=Duration::from_secs(30))?;
     /// hub.publish(&Event::new("x"))?;
     /// assert!(!subscription.recv()?.is_event());
     /// assert!(subscription.recv()?.is_event());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_event(&self) -> bool {
-        let wire = self.as_bytes();
-        let is_one_line = || wire.iter().position(|&byte| byte == b'\n') == Some(wire.len() - 2);
-        !(wire.starts_with(b"retry:") && is_one_line())
+        self.retry_times().is_none()
     }
 
     /// The event's id, if it has one.
@@ -193,10 +237,7 @@ impl Frame {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn id(&self) -> Option<&str> {
-        match self.id {
-            (0, _) => None,
-            (start, end) => Some(self.text(start..end)),
-        }
+        self.id_span().map(|span| self.text(span))
     }
 
     /// The topics that the event was published to; none for one that was published to everyone, and

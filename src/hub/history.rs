@@ -11,7 +11,11 @@ use crate::event::Event;
 /// What the hub relies on:
 ///
 /// - **Store before publishing.** An event is in the store before it is published to the hub, with
-///   the same id, and no id comes twice.
+///   the same id.
+/// - **No id comes twice.** What follows an event is asked for by its id. A page with an id that it had
+///   before is refused. In a later page that is not noticed, and a subscriber may get events twice; but
+///   a store that leads in a circle is found out, before the third time around: the subscriber
+///   gets an error, and then what the log has.
 /// - **One order.** The store has the events in the order in which they are published: one thread
 ///   does both, or follows the store and publishes what it finds.
 /// - A process publishes the newest events of the store (a few hundred) into the hub before it

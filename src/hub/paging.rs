@@ -20,6 +20,50 @@ use crate::event::Event;
 /// How many events a page has.
 const PAGE: usize = 256;
 
+/// How far a subscription has come in the store.
+#[derive(Debug)]
+pub(super) struct Trail {
+    /// The id of the last event that was passed on or that the client has; empty where that is unknown.
+    pub(super) last: String,
+    /// The id at the end of a page that was read before.
+    mark: String,
+    /// How many pages were read since, and how many are read until another one is the mark.
+    pages: u64,
+    reach: u64,
+}
+
+impl Trail {
+    pub(super) fn new(last: String) -> Self {
+        Trail {
+            last,
+            mark: String::new(),
+            pages: 0,
+            reach: 1,
+        }
+    }
+
+    /// Takes note of a page with this id at its end. False when the store leads in a circle: what comes
+    /// behind that id was read before. With one id kept, this is found out before the third time
+    /// around, as the distance from mark to mark doubles (Brent's algorithm).
+    fn goes_on(&mut self, end: &str) -> bool {
+        if self.mark == end {
+            return false;
+        }
+        self.pages += 1;
+        if self.pages == self.reach {
+            self.mark.replace_range(.., end);
+            self.pages = 0;
+            self.reach *= 2;
+        }
+        true
+    }
+
+    /// The store was left; whoever comes back to it comes for something else.
+    fn leave(&mut self) {
+        *self = Trail::new(std::mem::take(&mut self.last));
+    }
+}
+
 /// What follows an event in the store.
 #[derive(Debug)]
 pub(super) enum Page {
@@ -35,8 +79,34 @@ pub(super) enum Page {
 }
 
 impl Page {
-    /// Reads what follows the event with the id `last`.
-    pub(super) fn read(
+    /// Reads what follows the last event.
+    ///
+    /// # Errors
+    ///
+    /// That of the store, or what is wrong with the page. Where it leads in a circle, the last event is
+    /// unknown from then on, so that nobody goes around again.
+    pub(super) fn next(
+        shared: &Shared,
+        history: &dyn History,
+        interest: &Interest,
+        trail: &mut Trail,
+    ) -> io::Result<Page> {
+        let page = Page::read(shared, history, interest, &trail.last)?;
+        match &page {
+            Page::Some(frames) => {
+                let end = frames.last().and_then(Frame::id).unwrap_or_default();
+                if !trail.goes_on(end) {
+                    trail.leave();
+                    trail.last.clear();
+                    return Err(invalid("the history leads in a circle"));
+                }
+            }
+            Page::Unknown | Page::Joined(..) | Page::Nothing(_) => trail.leave(),
+        }
+        Ok(page)
+    }
+
+    fn read(
         shared: &Shared,
         history: &dyn History,
         interest: &Interest,
@@ -115,5 +185,9 @@ fn encode(event: &Event<'_>, asked: &str, is_new: bool) -> io::Result<Frame> {
         Some(_) if !is_new => "the history gave an event twice",
         Some(_) => return Frame::of(event),
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, problem))
+    Err(invalid(problem))
+}
+
+fn invalid(problem: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }

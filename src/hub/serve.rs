@@ -6,10 +6,10 @@ use std::mem;
 use super::error::RecvError;
 use super::subscription::{Gathered, Subscription};
 use crate::emitter::{Emitter, Heartbeat};
-use crate::writer::FrameBuffer as Buffer;
+use crate::writer::FrameBuffer;
 
 /// What a connection keeps of its buffer while it waits.
-const SPARE: usize = 2 << 10;
+const KEPT_BUFFER: usize = 2 << 10;
 
 /// What [`serve`](Subscription::serve) does when the subscription has lagged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Subscription {
         let heartbeat = heartbeat.into();
         let signal = self.signal.clone();
         let _raised = emitter.raise_at_close(&signal);
-        let mut buffer = Buffer::default();
+        let mut buffer = FrameBuffer::default();
         loop {
             match self.step(emitter, heartbeat.as_ref(), &mut buffer) {
                 Step::More => {}
@@ -114,7 +114,7 @@ impl Subscription {
         emitter: &Emitter<W>,
         heartbeat: Option<&Heartbeat>,
     ) -> Result<(), Ending> {
-        let mut buffer = Buffer::default();
+        let mut buffer = FrameBuffer::default();
         loop {
             match self.step(emitter, heartbeat, &mut buffer) {
                 Step::More => {}
@@ -129,7 +129,7 @@ impl Subscription {
         &mut self,
         emitter: &Emitter<W>,
         heartbeat: Option<&Heartbeat>,
-        buffer: &mut Buffer,
+        buffer: &mut FrameBuffer,
     ) -> Step {
         if emitter.is_closed() {
             return Step::Ended(Ending::Closed);
@@ -170,14 +170,14 @@ impl Subscription {
         &mut self,
         emitter: &Emitter<W>,
         heartbeat: Option<&Heartbeat>,
-        buffer: &mut Buffer,
+        buffer: &mut FrameBuffer,
     ) -> io::Result<()> {
         let due = heartbeat.and_then(|heartbeat| {
             let idle_since = emitter.last_write();
             idle_since.checked_add(heartbeat.interval())
         });
         // Thousands may wait: only small events are worth a buffer until the next comes.
-        buffer.shrink(SPARE);
+        buffer.shrink(KEPT_BUFFER);
         match (self.wait(due), heartbeat) {
             (false, Some(heartbeat)) => self.beat(emitter, heartbeat, buffer),
             _ => Ok(()),
@@ -189,7 +189,7 @@ impl Subscription {
         &mut self,
         emitter: &Emitter<W>,
         heartbeat: &Heartbeat,
-        buffer: &mut Buffer,
+        buffer: &mut FrameBuffer,
     ) -> io::Result<()> {
         let position = self.position();
         let id = position.as_ref().map(|position| &*position.id);

@@ -226,6 +226,12 @@ impl Shared {
         self.hasher.hash_one(text)
     }
 
+    /// A number for this subscription and the entry with this sequence: another one for each, spread
+    /// evenly over the subscriptions.
+    pub(super) fn part(&self, member: MemberId, sequence: u64) -> u64 {
+        member.spread(self.hasher.hash_one(sequence))
+    }
+
     /// The time, where there is a limit of age.
     pub(super) fn now(&self) -> Option<Instant> {
         self.limits.age.map(|_| Instant::now())

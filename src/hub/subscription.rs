@@ -15,6 +15,7 @@ use self::reading::{Next, PATIENCE, Ready, Refill};
 use super::error::RecvError;
 use super::frame::Frame;
 use super::interest::Interest;
+use super::paging::Trail;
 use super::received::Iter;
 use super::serve::{Ending, LagPolicy};
 use super::shared::{MemberId, Shared};
@@ -69,9 +70,8 @@ pub struct Subscription {
     pub(super) notice_due: bool,
     pub(super) lag: LagPolicy,
     resumption: Resumption,
-    /// Where there is a history to ask: the id of the last event that was passed on or that the client
-    /// has; empty where that is unknown.
-    last: Option<String>,
+    /// Where there is a history to ask.
+    trail: Option<Box<Trail>>,
     /// The sequence of the newest event whose id the client has; 0 where that is unknown.
     told: u64,
     /// How many events were passed on and are not counted yet.
@@ -165,10 +165,8 @@ impl Subscription {
             if self.ready.is_empty() {
                 match self.refill(0, false)? {
                     Refill::CaughtUp => return Ok(None),
-                    Refill::Some if self.ready.is_empty() && self.is_past(&mut horizon) => {
-                        return Ok(None);
-                    }
-                    Refill::Some => {}
+                    _ if self.ready.is_empty() && self.is_past(&mut horizon) => return Ok(None),
+                    Refill::Some | Refill::Last => {}
                 }
             }
         }
@@ -211,9 +209,13 @@ impl Subscription {
             }
             if self.ready.is_empty() {
                 match self.refill(0, true)? {
-                    Refill::Some => {}
-                    Refill::CaughtUp if self.wait(deadline) => {}
-                    Refill::CaughtUp => return Ok(None),
+                    Refill::Some | Refill::Last => {}
+                    Refill::CaughtUp => {
+                        self.make_small();
+                        if !self.wait(deadline) {
+                            return Ok(None);
+                        }
+                    }
                 }
             }
         }

@@ -288,3 +288,74 @@ fn a_store_that_repeats_an_event_is_refused() {
     }
     assert_eq!(hub.stats().subscribers, 0);
 }
+
+/// Gives out one event for each call, whatever there is: each is the end of a page.
+struct Singly(Store);
+
+impl History for Singly {
+    fn after(
+        &self,
+        id: &str,
+        topics: &[&str],
+        max: usize,
+    ) -> io::Result<Option<Vec<Event<'static>>>> {
+        self.0.after(id, topics, max.min(1))
+    }
+}
+
+/// What a subscriber behind event 1 gets from a store with these ids, until an error; the hub has the
+/// event 1000.
+fn until_error(ids: impl IntoIterator<Item = usize>) -> (Vec<usize>, RecvError, Subscription) {
+    let store = Store::default();
+    store.append(ids);
+    let singly = Singly(store.clone());
+    let hub = Hub::builder().with_history(singly).build();
+    publish(&hub, [1000]);
+    let mut subscription = after(&hub, 1);
+    let mut received = Vec::new();
+    loop {
+        match subscription.try_recv() {
+            Ok(Some(frame)) => received.push(frame.id().unwrap().parse().unwrap()),
+            Ok(None) => panic!("no circle: {received:?}"),
+            Err(error) => break (received, error, subscription),
+        }
+    }
+}
+
+#[test]
+fn a_store_that_leads_in_a_circle_is_found_out() {
+    // From so many events on, so many come again and again.
+    for (before, around) in [(0, 2), (1, 2), (5, 2), (0, 3), (7, 9), (100, 30), (3, 300)] {
+        let first = 2 + before;
+        let circle = first..first + around;
+        let ids = (1..first + around).chain([first, 1000]);
+        let (received, error, mut subscription) = until_error(ids);
+        let RecvError::History(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert_eq!(error.to_string(), "the history leads in a circle");
+        let lead = 2..first;
+        let wanted = lead.chain(circle.cycle()).take(received.len());
+        assert!(received.iter().copied().eq(wanted), "{received:?}");
+        let most = 3 * before.max(around) + around;
+        assert!(received.len() <= most, "{} of {most}", received.len());
+        // Once, and then the log.
+        let rest = subscription.try_recv().unwrap().unwrap();
+        assert_eq!(rest.id(), Some("1000"));
+        let end = subscription.try_recv();
+        assert!(matches!(end, Err(RecvError::Closed)), "{end:?}");
+    }
+}
+
+#[test]
+fn an_id_that_comes_again_in_a_later_page_is_no_circle() {
+    let store = Store::default();
+    // Pages end elsewhere.
+    store.append((1..=300).chain([5]).chain(301..=700));
+    let hub = hub(&store, 10);
+    publish(&hub, [700]);
+    let received = drain(&mut after(&hub, 1));
+    let wanted: Vec<_> = (2..=300).chain([5]).chain(301..=700).collect();
+    assert_eq!(received, wanted);
+}

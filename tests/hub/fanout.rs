@@ -2,6 +2,7 @@
 
 use crate::util;
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -10,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sse_io::hub::{
-    Ending, Fanout, GapPolicy, History, IdPolicy, LagPolicy, Peer, Resumption, Socket, Subscription,
+    Ending, Fanout, FanoutBuilder, Frame, GapPolicy, History, IdPolicy, LagPolicy, Peer,
+    Resumption, Socket, Subscription,
 };
 use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::writers::DEADLINE;
@@ -332,7 +334,11 @@ fn sockets_filters_and_hooks_that_call_back_as_they_are_dropped_find_no_lock_hel
 #[test]
 fn every_event_reaches_every_connection_once_and_in_order() {
     let hub = Hub::builder().with_max_events(10_000).build();
-    let fanout = Fanout::builder().with_threads(3).build().unwrap();
+    let fanout = Fanout::builder()
+        .with_threads(3)
+        .with_connections_per_thread(0)
+        .build()
+        .unwrap();
     let clients: Vec<_> = (0..40)
         .map(|_| {
             let (client, connection) = connect();
@@ -354,6 +360,41 @@ fn every_event_reaches_every_connection_once_and_in_order() {
     for client in clients {
         assert_eq!(client.join().unwrap(), wanted);
     }
+}
+
+/// How many of seven connections each of three threads has, the most first.
+fn connections_of_threads(builder: FanoutBuilder) -> Vec<usize> {
+    let (hub, fanout) = (own(), builder.with_threads(3).build().unwrap());
+    let (asked, filters) = mpsc::channel();
+    let clients: Vec<_> = (0..7)
+        .map(|_| {
+            let (client, connection) = connect();
+            let asked = asked.clone();
+            let filter = move |_: &Frame| asked.send(thread::current().id()).is_ok();
+            let subscription = hub.subscribe().with_filter(filter).start().unwrap();
+            let emitter = Emitter::new(connection);
+            subscription.serve_in(&fanout, emitter, NEVER).unwrap();
+            client
+        })
+        .collect();
+    publish(&hub, "1");
+    let mut connections = HashMap::<_, usize>::new();
+    for _ in &clients {
+        let thread = filters.recv_timeout(DEADLINE).unwrap();
+        *connections.entry(thread).or_default() += 1;
+    }
+    let mut connections: Vec<_> = connections.into_values().collect();
+    connections.sort_unstable_by(|one, other| other.cmp(one));
+    connections
+}
+
+#[test]
+fn a_thread_takes_its_share_before_the_next_one_gets_any() {
+    let per_thread = |connections| Fanout::builder().with_connections_per_thread(connections);
+    assert_eq!(connections_of_threads(Fanout::builder()), [7]);
+    assert_eq!(connections_of_threads(per_thread(4)), [4, 3]);
+    assert_eq!(connections_of_threads(per_thread(2)), [3, 2, 2]);
+    assert_eq!(connections_of_threads(per_thread(0)), [3, 2, 2]);
 }
 
 #[test]
@@ -517,6 +558,46 @@ fn a_frame_that_goes_out_in_pieces_is_whole_at_the_end() {
     let head = text[..before].to_owned();
     let whole = body(io::Cursor::new(format!("{head}{}", &text[before..])));
     assert_eq!(whole, format!(":\n\n{wanted}"));
+}
+
+#[test]
+fn the_rest_of_a_frame_goes_out_although_no_event_follows() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let valve = Valve::default();
+    let subscription = hub.subscribe().start().unwrap();
+    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    valve.give(10);
+    publish(&hub, "1");
+    valve.wait_until(|script| script.taken.len() == 10);
+    valve.give(usize::MAX);
+    valve.wait_for(&frame("1"));
+    publish(&hub, "2");
+    valve.wait_for(&frame("2"));
+    assert_eq!(valve.text(), [frame("1"), frame("2")].concat());
+}
+
+#[test]
+fn each_connection_is_told_another_reconnection_time() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let valves = [(); 3].map(|()| Valve::open());
+    for valve in &valves {
+        let subscription = hub.subscribe().start().unwrap();
+        let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    }
+    publish(&hub, "1");
+    hub.retry(Duration::from_secs(1)..=Duration::from_secs(100))
+        .unwrap();
+    publish(&hub, "2");
+    let waits = valves.map(|valve| {
+        valve.wait_for(&frame("2"));
+        let mut reader = Reader::new(io::Cursor::new(valve.text()));
+        let ids: Vec<_> = reader.events().map(|event| event.unwrap().data).collect();
+        assert_eq!(ids, ["1", "2"]);
+        reader.retry().unwrap()
+    });
+    let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*shortest >= Duration::from_secs(1) && *longest <= Duration::from_secs(100));
+    assert!(*longest - *shortest > Duration::from_secs(30), "{waits:?}");
 }
 
 #[cfg(unix)]

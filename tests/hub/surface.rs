@@ -1,6 +1,7 @@
 //! Limits, retained values, typed errors, and what a hub tells its clients besides events.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Write};
 use std::iter;
 use std::thread;
@@ -131,7 +132,7 @@ fn publishing_fails_with_what_is_wrong() {
     assert!(matches!(closed, PublishError::Closed));
     assert!(std::error::Error::source(&closed).is_none());
     assert_eq!(io::Error::from(closed).kind(), ErrorKind::BrokenPipe);
-    assert!(hub.retry(Duration::ZERO).is_err());
+    assert!(hub.retry(Duration::ZERO..=Duration::ZERO).is_err());
 }
 
 #[test]
@@ -163,7 +164,8 @@ fn a_reconnection_time_reaches_everybody() {
     let mut choosy = hub.subscribe().with_filter(|_| false).start().unwrap();
     let mut topics = hub.subscribe().with_topics(["a"]).start().unwrap();
     let seen = hub.publish(&Event::new("x")).unwrap();
-    hub.retry(Duration::from_millis(2500)).unwrap();
+    let wait = Duration::from_millis(2500);
+    hub.retry(wait..=wait).unwrap();
     let frame = choosy.try_recv().unwrap().unwrap();
     assert_eq!(frame.as_bytes(), b"retry: 2500\n\n");
     assert!(!frame.is_event());
@@ -171,8 +173,10 @@ fn a_reconnection_time_reaches_everybody() {
     assert_eq!(frame.event().retry, Some(Duration::from_millis(2500)));
     assert!(topics.try_recv().unwrap().unwrap().is_event());
     assert!(!topics.try_recv().unwrap().unwrap().is_event());
-    let error = hub.retry(Duration::MAX).unwrap_err();
-    assert!(matches!(error, PublishError::InvalidField(_)));
+    for range in [wait..=Duration::MAX, Duration::MAX..=wait] {
+        let error = hub.retry(range).unwrap_err();
+        assert!(matches!(error, PublishError::InvalidField(_)));
+    }
     // The client comes back as ever.
     let next = hub.publish(&Event::new("y")).unwrap();
     let mut back = hub.subscribe().with_last_event_id(seen.as_str());
@@ -180,6 +184,72 @@ fn a_reconnection_time_reaches_everybody() {
     let mut back = back.start().unwrap();
     assert!(!back.recv().unwrap().is_event());
     assert_eq!(back.recv().unwrap().id(), Some(next.as_str()));
+}
+
+/// The milliseconds in a frame that is a reconnection time.
+#[track_caller]
+fn millis(subscription: &mut Subscription) -> u128 {
+    let frame = subscription.try_recv().unwrap().unwrap();
+    assert!(!frame.is_event());
+    frame.event().retry.unwrap().as_millis()
+}
+
+#[test]
+fn reconnection_times_are_spread_evenly_over_the_subscriptions() {
+    let hub = Hub::new();
+    let subscribe = |_| hub.subscribe().start().unwrap();
+    let mut subscriptions: Vec<_> = (0..200).map(subscribe).collect();
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let (least, most) = (Duration::from_millis(1_000), Duration::from_millis(10_999));
+        hub.retry(least..=most).unwrap();
+        let waits: Vec<_> = subscriptions.iter_mut().map(millis).collect();
+        for tenth in 0..10 {
+            let part = 1_000 * (tenth + 1)..1_000 * (tenth + 2_u128);
+            let those = waits.iter().filter(|wait| part.contains(*wait)).count();
+            assert!((15..=25).contains(&those), "{those} of 200 in {part:?}");
+        }
+        both.push(waits);
+    }
+    assert_ne!(both[0], both[1]);
+}
+
+#[test]
+fn reconnection_times_differ_from_room_to_room() {
+    let waits: HashSet<_> = (0..100)
+        .map(|_| {
+            let room = Hub::new();
+            let mut subscription = room.subscribe().start().unwrap();
+            room.retry(Duration::ZERO..=Duration::from_secs(3600))
+                .unwrap();
+            millis(&mut subscription)
+        })
+        .collect();
+    assert!(waits.len() > 90, "{} of 100 differ", waits.len());
+}
+
+#[test]
+fn reconnection_times_are_within_their_range() {
+    let hub = Hub::new();
+    let mut subscriptions = [(); 8].map(|()| hub.subscribe().start().unwrap());
+    let longest = Duration::from_millis(u64::MAX);
+    for (range, wanted) in [
+        (Duration::ZERO..=Duration::ZERO, 0..=0),
+        (Duration::ZERO..=Duration::from_millis(1), 0..=1),
+        (Duration::from_micros(1)..=Duration::from_micros(1), 1..=1),
+        (Duration::from_secs(2)..=Duration::from_secs(1), 2000..=2000),
+        (Duration::ZERO..=longest, 0..=u128::from(u64::MAX)),
+        (
+            longest..=longest,
+            u128::from(u64::MAX)..=u128::from(u64::MAX),
+        ),
+    ] {
+        hub.retry(range).unwrap();
+        for subscription in &mut subscriptions {
+            let wait = millis(subscription);
+            assert!(wanted.contains(&wait), "{wait} of {wanted:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::emitter::{Heartbeat, Socket};
 use crate::hub::error::RecvError;
 use crate::hub::serve::{Ending, LagPolicy};
 use crate::hub::subscription::{Gathered, Subscription};
-use crate::writer::{FrameBuffer as Buffer, Framing};
+use crate::writer::{FrameBuffer, Framing};
 
 /// How many writes a connection may make before others have their turn.
 const WRITES: usize = 4;
@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// Sends what there is, a few writes of it. With `patient`, the history may be asked.
-    pub(super) fn turn(&mut self, buffer: &mut Buffer, patient: bool) -> Turn {
+    pub(super) fn turn(&mut self, buffer: &mut FrameBuffer, patient: bool) -> Turn {
         let mut writes = 0;
         loop {
             match self.send_rest() {
@@ -103,8 +103,8 @@ impl Connection {
                 }
             }
             match gathered {
-                Ok(Gathered::More) => {}
-                Ok(Gathered::CaughtUp) => return Turn::Waits,
+                Ok(Gathered::CaughtUp) if self.rest.is_none() => return Turn::Waits,
+                Ok(Gathered::CaughtUp | Gathered::More) => {}
                 Err(RecvError::Lagged { .. }) if self.subscription.lag == LagPolicy::Skip => {
                     self.subscription.notice_due = true;
                 }
@@ -117,7 +117,7 @@ impl Connection {
 
     /// Sends a heartbeat if nothing was sent for its interval, and with it where the client may come
     /// back.
-    pub(super) fn beat(&mut self, buffer: &mut Buffer, now: Instant) -> io::Result<()> {
+    pub(super) fn beat(&mut self, buffer: &mut FrameBuffer, now: Instant) -> io::Result<()> {
         let Some(heartbeat) = &self.heartbeat else {
             return Ok(());
         };
@@ -182,7 +182,7 @@ impl Connection {
     }
 
     /// Sends a frame, and keeps what is not taken. Nothing is kept before.
-    fn send(&mut self, frame: &mut Buffer) -> io::Result<()> {
+    fn send(&mut self, frame: &mut FrameBuffer) -> io::Result<()> {
         let wire = frame.wire(self.framing);
         self.writes = true;
         let sent = write(&mut *self.socket, wire)?;

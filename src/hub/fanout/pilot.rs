@@ -9,13 +9,13 @@ use super::connection::{Connection, Turn};
 use super::{Pool, guard};
 use crate::hub::serve::Ending;
 use crate::sync::{Lane, Token};
-use crate::writer::FrameBuffer as Buffer;
+use crate::writer::FrameBuffer;
 
 /// How often each connection is looked at: whether its peer has hung up.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many are looked at before those that are due have their turn.
-const STEP: usize = 256;
+const AT_ONCE: usize = 256;
 
 pub(super) struct Pilot {
     pool: Arc<Pool>,
@@ -25,7 +25,7 @@ pub(super) struct Pilot {
     /// Places without a connection.
     free: Vec<usize>,
     due: Vec<Token>,
-    buffer: Buffer,
+    buffer: FrameBuffer,
     rounds: Rounds,
 }
 
@@ -61,7 +61,7 @@ impl Pilot {
             places: Vec::new(),
             free: Vec::new(),
             due: Vec::new(),
-            buffer: Buffer::default(),
+            buffer: FrameBuffer::default(),
             rounds: Rounds {
                 began: now,
                 at: None,
@@ -76,8 +76,9 @@ impl Pilot {
         while !self.pool.is_over() {
             let deadline = self.deadline();
             let mut due = mem::take(&mut self.due);
-            self.lane.wait(deadline, &mut due);
-            self.take_in();
+            if self.lane.wait(deadline, &mut due) {
+                self.take_in();
+            }
             for token in due.drain(..) {
                 if let Some(place) = self.place_of(token) {
                     self.give_turn(place);
@@ -163,7 +164,7 @@ impl Pilot {
             // The last one: what thousands needed is given back.
             let generation = self.places.iter().map(|place| place.generation).max();
             self.rounds.every = LOOK;
-            if self.places.len() > STEP {
+            if self.places.len() > AT_ONCE {
                 self.places = vec![Place {
                     connection: None,
                     generation: generation.unwrap_or_default(),
@@ -191,7 +192,7 @@ impl Pilot {
                 0
             }
         };
-        let end = self.places.len().min(start + STEP);
+        let end = self.places.len().min(start + AT_ONCE);
         for place in start..end {
             self.look_at(place, now);
         }

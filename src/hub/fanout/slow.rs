@@ -15,22 +15,22 @@ use super::connection::{Connection, Turn};
 use super::{Pool, guard, hung_up};
 use crate::hub::serve::Ending;
 use crate::sync::ignore_poison;
-use crate::writer::FrameBuffer as Buffer;
+use crate::writer::FrameBuffer;
 
 /// How long a thread waits for one connection while others may be in the queue.
-const PATIENCE: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How often one that has stalled is tried.
-const RETRY: Duration = Duration::from_millis(500);
+const TRY_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct SlowLane {
-    state: Mutex<State>,
+    queues: Mutex<Queues>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Queues {
     /// Those that a thread is to wait for.
     queue: VecDeque<Slow>,
     /// Those that have taken nothing for a while, and when to try them: the first comes first.
@@ -65,34 +65,34 @@ enum Fate {
 impl SlowLane {
     /// Takes a connection in, or gives it back where there are so many already.
     pub(super) fn push(&self, connection: Connection, most: usize) -> Option<Connection> {
-        let mut state = ignore_poison(self.state.lock());
-        if state.connections >= most {
+        let mut queues = ignore_poison(self.queues.lock());
+        if queues.connections >= most {
             return Some(connection);
         }
-        state.connections += 1;
-        state.queue.push_back(Slow {
+        queues.connections += 1;
+        queues.queue.push_back(Slow {
             connection,
             since: Instant::now(),
         });
-        drop(state);
+        drop(queues);
         self.changed.notify_one();
         None
     }
 
     pub(super) fn len(&self) -> usize {
-        ignore_poison(self.state.lock()).connections
+        ignore_poison(self.queues.lock()).connections
     }
 
     /// Has the threads look whether the fan-out is over.
     pub(super) fn nudge(&self) {
         // Under the lock, so that a thread about to wait has looked before or will be woken.
-        drop(ignore_poison(self.state.lock()));
+        drop(ignore_poison(self.queues.lock()));
         self.changed.notify_all();
     }
 
     /// The work of one of its threads.
     pub(super) fn run(&self, pool: &Pool) {
-        let mut buffer = Buffer::default();
+        let mut buffer = FrameBuffer::default();
         while let Some(task) = self.next(pool) {
             let (mut slow, fate) = match task {
                 Task::Wait(mut slow) => {
@@ -105,24 +105,24 @@ impl SlowLane {
                 }
             };
             let is_late = slow.since.elapsed() >= pool.write_timeout;
-            let mut state = ignore_poison(self.state.lock());
+            let mut queues = ignore_poison(self.queues.lock());
             match fate.unwrap_or(Fate::Ended(Ending::Panicked)) {
                 Fate::Queue => {
                     slow.since = Instant::now();
-                    state.queue.push_back(slow);
+                    queues.queue.push_back(slow);
                     // This thread has a task itself; another may have none.
-                    drop(state);
+                    drop(queues);
                     self.changed.notify_one();
                 }
                 Fate::Stalled if !is_late => {
-                    state.stalled.push_back((Instant::now() + RETRY, slow));
+                    queues.stalled.push_back((Instant::now() + TRY_EVERY, slow));
                     // Whoever waits without a limit has a time to wait for now.
-                    drop(state);
+                    drop(queues);
                     self.changed.notify_one();
                 }
                 fate => {
-                    state.connections -= 1;
-                    drop(state);
+                    queues.connections -= 1;
+                    drop(queues);
                     match fate {
                         Fate::CaughtUp => pool.take_back(slow.connection),
                         Fate::Ended(ended) => pool.close(slow.connection, ended),
@@ -136,22 +136,22 @@ impl SlowLane {
 
     /// Waits for a task; None when the fan-out is over.
     fn next(&self, pool: &Pool) -> Option<Task> {
-        let mut state = ignore_poison(self.state.lock());
+        let mut queues = ignore_poison(self.queues.lock());
         loop {
             if pool.is_over() {
                 return None;
             }
-            if let Some(slow) = state.queue.pop_front() {
+            if let Some(slow) = queues.queue.pop_front() {
                 return Some(Task::Wait(slow));
             }
-            let due = state.stalled.front().map(|(at, _)| *at);
-            state = match due.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => ignore_poison(self.changed.wait(state)),
+            let due = queues.stalled.front().map(|(at, _)| *at);
+            queues = match due.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => ignore_poison(self.changed.wait(queues)),
                 Some(Duration::ZERO) => {
-                    let (_, slow) = state.stalled.pop_front()?;
+                    let (_, slow) = queues.stalled.pop_front()?;
                     return Some(Task::Try(slow));
                 }
-                Some(left) => ignore_poison(self.changed.wait_timeout(state, left)).0,
+                Some(left) => ignore_poison(self.changed.wait_timeout(queues, left)).0,
             };
         }
     }
@@ -159,16 +159,16 @@ impl SlowLane {
 
 impl Slow {
     /// Sends what it takes, waiting for its peer for a moment.
-    fn wait(&mut self, buffer: &mut Buffer) -> Fate {
+    fn wait(&mut self, buffer: &mut FrameBuffer) -> Fate {
         let start = Instant::now();
         let connection = &mut self.connection;
-        if let Err(error) = connection.set_blocking(PATIENCE) {
+        if let Err(error) = connection.set_blocking(MOMENT) {
             return Fate::Ended(Ending::Gone(error));
         }
         let fate = loop {
             match connection.turn(buffer, true) {
                 Turn::Waits => break Fate::CaughtUp,
-                Turn::More if start.elapsed() < PATIENCE => {}
+                Turn::More if start.elapsed() < MOMENT => {}
                 Turn::More => break Fate::Queue,
                 Turn::Blocks if connection.last_write() >= start => break Fate::Queue,
                 Turn::Blocks => break Fate::Stalled,
@@ -182,7 +182,7 @@ impl Slow {
     }
 
     /// Looks whether it takes something by now, without waiting.
-    fn try_again(&mut self, buffer: &mut Buffer) -> Fate {
+    fn try_again(&mut self, buffer: &mut FrameBuffer) -> Fate {
         let start = Instant::now();
         let connection = &mut self.connection;
         if connection.has_hung_up() {

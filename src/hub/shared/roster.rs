@@ -22,6 +22,16 @@ const SPARE: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::hub) struct MemberId(u32);
 
+impl MemberId {
+    /// Turns a number that all have in common into one for each. Those of the first members are
+    /// spread evenly over all numbers, however many members there are: they are multiples of the golden
+    /// section.
+    pub(in crate::hub) fn spread(self, common: u64) -> u64 {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        common.wrapping_add(GOLDEN.wrapping_mul(u64::from(self.0)))
+    }
+}
+
 /// Where a lane stands in the roster, while members are on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LaneId(u32);

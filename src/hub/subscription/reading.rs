@@ -10,13 +10,13 @@ use crate::hub::error::RecvError;
 use crate::hub::frame::Frame;
 use crate::hub::paging::Page;
 use crate::hub::shared::{Entry, Position, Read, Take};
-use crate::writer::FrameBuffer as Buffer;
+use crate::writer::FrameBuffer;
 
 /// How many bytes of waiting frames go into one write.
 const JOIN: usize = 16 << 10;
 
 /// For how many frames a subscription that waits keeps room.
-const SPARE: usize = 8;
+const KEPT_FRAMES: usize = 8;
 
 /// How long a filter may refuse events before the time, the emitter and the next heartbeat are looked
 /// at again: the hub may be busier than the filter is fast.
@@ -54,6 +54,8 @@ pub(in crate::hub) enum Next {
 pub(in crate::hub) enum Refill {
     /// There may be frames; if not, there may be the next time.
     Some,
+    /// There are frames. They are all that there is, and the subscription waits for more already.
+    Last,
     /// Everything is read.
     CaughtUp,
 }
@@ -63,16 +65,19 @@ pub(in crate::hub) enum Refill {
 pub(in crate::hub) enum Gathered {
     /// There may be more.
     More,
-    /// There was nothing, and the subscription waits: it is woken by the next event.
+    /// That was all, and the subscription waits: it is woken by the next event.
     CaughtUp,
 }
 
 impl Subscription {
     /// Appends what can go out at once to a buffer, as far as it fits into one write. Runs the filter,
     /// for a bounded time. Does not block, unless [`reads_history`](Subscription::reads_history).
-    pub(in crate::hub) fn gather(&mut self, buffer: &mut Buffer) -> Result<Gathered, RecvError> {
+    pub(in crate::hub) fn gather(
+        &mut self,
+        buffer: &mut FrameBuffer,
+    ) -> Result<Gathered, RecvError> {
         let mut refused_since = None;
-        let mut first = true;
+        let mut refilled = None;
         loop {
             let used = buffer.len();
             match self.next_ready(|frame| used == 0 || used + frame.as_bytes().len() <= JOIN) {
@@ -85,12 +90,14 @@ impl Subscription {
                     }
                 }
                 Next::Nothing if used >= JOIN => return Ok(Gathered::More),
-                // Who must not block looks before.
-                Next::Nothing if !first && self.reads_history() => return Ok(Gathered::More),
-                Next::Nothing => match self.refill(JOIN - used, used == 0)? {
-                    Refill::Some => first = false,
-                    Refill::CaughtUp if used == 0 => return Ok(Gathered::CaughtUp),
-                    Refill::CaughtUp => return Ok(Gathered::More),
+                Next::Nothing => match refilled {
+                    Some(Refill::Last | Refill::CaughtUp) => {
+                        self.make_small();
+                        return Ok(Gathered::CaughtUp);
+                    }
+                    // Who must not block looks before.
+                    Some(Refill::Some) if self.reads_history() => return Ok(Gathered::More),
+                    _ => refilled = Some(self.refill(JOIN - used, true)?),
                 },
             }
         }
@@ -110,20 +117,18 @@ impl Subscription {
             self.ready.push_front(Ready { frame, sequence });
             return Next::Full;
         }
-        if let (Some(last), Some(id)) = (&mut self.last, frame.id()) {
-            if !id.is_empty() {
-                last.clear();
-                last.push_str(id);
-            }
+        if let (Some(trail), true) = (&mut self.trail, frame.moves_last_event_id()) {
+            trail.last.clear();
+            trail.last.push_str(frame.id().unwrap_or_default());
         }
-        if !frame.is_event() {
-            return Next::Frame(frame);
+        if let Some(retry) = frame.retry_at(self.shared.part(self.member, sequence)) {
+            return Next::Frame(retry);
         }
         if !self.filter.as_mut().is_none_or(|filter| filter(&frame)) {
             return Next::Refused;
         }
         self.delivered += 1;
-        if sequence > 0 && frame.id().is_some_and(|id| !id.is_empty()) {
+        if sequence > 0 && frame.moves_last_event_id() {
             self.told = sequence;
         }
         Next::Frame(frame)
@@ -132,9 +137,9 @@ impl Subscription {
     /// Where the client's last event ID may be moved: the newest event that this subscription, which
     /// waits, has passed over, if that is newer than what the client has.
     pub(in crate::hub) fn position(&self) -> Option<Position> {
-        let Source::Log = self.source else {
+        if !matches!(self.source, Source::Log) || !self.ready.is_empty() {
             return None;
-        };
+        }
         let state = self.shared.lock();
         if !state.roster.waits(self.member) {
             return None;
@@ -149,7 +154,8 @@ impl Subscription {
     }
 
     /// Reads on: one frame, or as many as have room in so many bytes. With `wait`, a subscription that
-    /// is caught up stands in the lists of those that wait from the moment that it is.
+    /// has read everything stands in the lists of those that wait from that moment on: also while it
+    /// passes on what it has read, so that it need not take the lock once more to find nothing.
     pub(super) fn refill(&mut self, room: usize, wait: bool) -> Result<Refill, RecvError> {
         if let Source::History { missed } = self.source {
             return match self.turn_page().map_err(RecvError::History)? {
@@ -168,27 +174,23 @@ impl Subscription {
             self.cursor = cursor;
         }
         let expired = state.expire(now);
-        let mut reader = Reader {
+        let mut taker = Taker {
             ready: &mut self.ready,
             room,
             only_without_id: matches!(self.source, Source::HandOver),
             stopped: false,
         };
-        let read = state.read(&self.interest, &mut self.cursor, |entry| reader.take(entry));
-        let stopped = reader.stopped;
-        let waits =
-            matches!(read, Read::CaughtUp) && self.ready.is_empty() && !state.closed && wait;
+        let read = state.read(&self.interest, &mut self.cursor, |entry| taker.take(entry));
+        let stopped = taker.stopped;
+        let is_end = state.closed;
+        let waits = matches!(read, Read::CaughtUp) && !is_end && wait;
         if waits {
             state.roster.wait(self.member);
         }
-        let is_end = state.closed;
         drop(state);
         drop(expired);
-        if waits && self.ready.capacity() > SPARE {
-            // After a burst, or a page of the history: one that waits is to be small.
-            self.ready = VecDeque::new();
-        }
         match read {
+            _ if !self.ready.is_empty() && waits => Ok(Refill::Last),
             _ if !self.ready.is_empty() => Ok(Refill::Some),
             Read::More if stopped => {
                 self.source = Source::History { missed: 0 };
@@ -201,9 +203,17 @@ impl Subscription {
         }
     }
 
+    /// Gives back the room that a burst took, or a page of the history: one that waits is to be small.
+    pub(super) fn make_small(&mut self) {
+        if self.ready.capacity() > KEPT_FRAMES {
+            self.ready = VecDeque::new();
+        }
+    }
+
     /// The cursor fell off the log: goes on in the history, if there is one and it is known where.
     fn lagged(&mut self, missed: u64) -> Result<Refill, RecvError> {
-        if self.last.as_ref().is_some_and(|last| !last.is_empty()) {
+        let trail = self.trail.as_ref();
+        if trail.is_some_and(|trail| !trail.last.is_empty()) {
             self.source = Source::History { missed };
             return Ok(Refill::Some);
         }
@@ -214,14 +224,18 @@ impl Subscription {
     /// Reads a page of the history. False when it does not know the event that was passed on last,
     /// and when there is no history to ask; the log is next then.
     pub(super) fn turn_page(&mut self) -> io::Result<bool> {
-        let (Some(history), Some(last)) = (&self.shared.history, &mut self.last) else {
+        let (Some(history), Some(trail)) = (&self.shared.history, &mut self.trail) else {
             self.source = Source::Log;
             return Ok(false);
         };
-        match Page::read(&self.shared, &**history, &self.interest, last)? {
+        let page = Page::next(&self.shared, &**history, &self.interest, trail);
+        if trail.last.is_empty() {
+            self.source = Source::Log;
+        }
+        match page? {
             Page::Unknown => {
                 // Nor will it know it the next time.
-                last.clear();
+                trail.last.clear();
                 self.source = Source::Log;
                 return Ok(false);
             }
@@ -265,7 +279,7 @@ impl Subscription {
 }
 
 /// What takes entries of the log, under the lock.
-struct Reader<'a> {
+struct Taker<'a> {
     ready: &'a mut VecDeque<Ready>,
     /// How many bytes there is room for.
     room: usize,
@@ -275,7 +289,7 @@ struct Reader<'a> {
     stopped: bool,
 }
 
-impl Reader<'_> {
+impl Taker<'_> {
     fn take(&mut self, entry: &Entry) -> Take {
         if self.only_without_id && entry.id.is_some() {
             self.stopped = true;

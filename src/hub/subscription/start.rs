@@ -8,6 +8,7 @@ use super::{Filter, Ready, Source, Subscription};
 use crate::hub::error::SubscribeError;
 use crate::hub::frame::Frame;
 use crate::hub::interest::Interest;
+use crate::hub::paging::Trail;
 use crate::hub::serve::LagPolicy;
 use crate::hub::shared::{STEP, Shared, State};
 use crate::hub::subscribe::{GapPolicy, Resumption};
@@ -90,7 +91,7 @@ impl Subscription {
             notice_due: false,
             lag: start.lag,
             resumption,
-            last: is_asked.then_some(id),
+            trail: is_asked.then(|| Box::new(Trail::new(id))),
             told,
             delivered: 0,
             end_hook: None,
@@ -130,7 +131,7 @@ impl Subscription {
 
     /// Has the history close a gap at the start, if it can.
     fn enter_history(&mut self) -> io::Result<()> {
-        if self.last.is_none() {
+        if self.trail.is_none() {
             return Ok(());
         }
         self.source = Source::History { missed: 0 };

@@ -128,7 +128,9 @@ fn publish(hub: &Hub) -> thread::JoinHandle<()> {
 fn reaches(threads: usize, full: bool) {
     check(0, LONG, move || {
         let hub = Hub::builder().with_id_policy(IdPolicy::Own).build();
-        let fanout = Fanout::builder().with_threads(threads);
+        let fanout = Fanout::builder()
+            .with_threads(threads)
+            .with_connections_per_thread(1);
         let fanout = fanout.build().expect("shuttle has threads");
         let pipes = [Pipe::default(), Pipe::default()];
         if full {
