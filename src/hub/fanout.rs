@@ -514,7 +514,7 @@ mod tests {
     use crate::{Event, Hub};
 
     fn pool(fanout: &Fanout) -> Weak<Pool> {
-        Arc::downgrade(&fanout.owner.0)
+        Arc::downgrade(&fanout.handles.0)
     }
 
     /// Waits until all threads have ended.
