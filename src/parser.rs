@@ -15,7 +15,8 @@
 //!   lies, with all its line breaks marked. The walk of the interpreter goes over it line by line.
 //! - **The window** holds what is lent. When a walk over a piece comes to an event, the whole piece
 //!   is copied there, and the walks for the events after it go on in the window, from the cursor.
-//!   Values are spans of the text that the walk is in, until that goes.
+//!   Values are spans of the text that the walk is in, until that goes. A short input, which is likely
+//!   to end an event, is copied first and decoded there ([`Parser::take_short`]).
 //! - **At the end of a piece** nothing but a block that is not over is kept: its values move into the
 //!   buffers of the interpreter ([`Interpreter::keep`]). A line that is not over (a partial line) is
 //!   data, whose bytes go straight to the data buffer, or it is passed over, or it is held in the
@@ -25,8 +26,8 @@
 //!   buffer. Only the head of a held line, eight bytes, is looked at with each piece.
 //!
 //! Every rule of the format stands once: what is a line, what a field and where its value starts in
-//! `line`, what they mean in `interpreter`, malformed bytes in `decode`. After a change run the tests
-//! here (they count the bytes looked at and copied), `tests/parser` and `tests/reader`, those of
+//! `line`, what they mean in `interpreter`, malformed bytes in `decode`. After a change run the unit
+//! tests (they count the bytes looked at and copied), `tests/parser` and `tests/reader`, those of
 //! `tests/memory` (peaks, allocations), the fuzz targets `parser` and `reader`, and
 //! `tests/bench read`.
 
@@ -35,6 +36,8 @@ mod extensions;
 mod interpreter;
 mod item;
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,7 +46,7 @@ use std::time::Duration;
 
 use crate::buffer;
 use crate::event::Event;
-use crate::scan::{Marks, count};
+use crate::scan::{self, Marks, count};
 use decode::Decoder;
 use interpreter::{Interpreter, Rest};
 use line::Cursor;
@@ -55,6 +58,11 @@ const DEFAULT_MAX_EVENT_SIZE: usize = 16 << 20;
 
 /// How much is decoded at a time, at most: input and window stay in the first-level cache.
 const CHUNK: usize = 8 << 10;
+
+/// An input up to this size is copied before it is decoded.
+const SHORT: usize = 1 << 10;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A push parser for event streams: bytes in, events out, without I/O, clock or threads.
 ///
@@ -330,10 +338,15 @@ impl Parser {
     /// Goes on in the input, which is not empty, from its front: takes one piece.
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
-        let may_pass = !comments && self.window.capacity() <= buffer::KEEP;
-        if self.line == Line::Start && may_pass && self.interpreter.pass_heartbeat(input) {
-            *input = &[];
-            return Step::NeedMore;
+        let completes = self.decoder.has_partial();
+        if self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP {
+            if !comments && self.interpreter.pass_heartbeat(input) {
+                *input = &[];
+                return Step::NeedMore;
+            }
+            if input.len() <= SHORT && self.take_short(input) {
+                return self.walk_window(comments);
+            }
         }
         let mut character = [0; 4];
         let chunk = &input[..input.len().min(CHUNK)];
@@ -345,9 +358,15 @@ impl Parser {
                 // A partial character, which may be the mark.
                 return Step::NeedMore;
             }
-            piece = piece.strip_prefix('\u{feff}').unwrap_or(piece);
+            piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
             self.line = Line::Start;
             self.interpreter.reserve();
+        }
+        if let (true, Line::Partial(rest @ (Rest::Data | Rest::Skipped))) = (completes, self.line) {
+            // The piece is one character, which is no line break.
+            let (rest, step) = self.interpreter.more(rest, piece);
+            self.line = Line::Partial(rest);
+            return step;
         }
         self.marks.set(piece.as_bytes());
         match self.line {
@@ -355,6 +374,38 @@ impl Parser {
             Line::Partial(rest) => self.walk_rest(piece, rest, comments),
             Line::First | Line::Start => self.walk_piece(piece, Cursor::new(0), comments),
         }
+    }
+
+    /// Has the window be this input, which begins a line, unless something in it is malformed.
+    ///
+    /// The copy is validated, not the original: it starts at a word and is padded to whole words,
+    /// because std looks at bytes beside whole words one by one. The line breaks are marked in the
+    /// original, because a load waits for a store of another width to the same place.
+    #[inline(always)]
+    fn take_short(&mut self, input: &mut &[u8]) -> bool {
+        const WORDS: usize = 16;
+        let text = self.decoder.expected_text(input);
+        if text.is_empty() {
+            return false;
+        }
+        self.interpreter.keep(&self.window);
+        let mut bytes = mem::take(&mut self.window).into_bytes();
+        bytes.clear();
+        bytes.reserve(text.len() + WORDS);
+        bytes.extend_from_slice(text);
+        bytes.extend_from_slice(&[b' '; WORDS]);
+        bytes.truncate(bytes.len() / WORDS * WORDS);
+        count::copied(text.len());
+        let Ok(padded) = String::from_utf8(bytes) else {
+            self.cursor.at = 0;
+            return false;
+        };
+        self.window = padded;
+        self.window.truncate(text.len());
+        self.marks.set(text);
+        self.cursor = Cursor::new(0);
+        *input = &input[text.len()..];
+        true
     }
 
     #[inline(always)]
@@ -442,7 +493,7 @@ impl Parser {
             return step;
         };
         self.line = Line::Start;
-        self.interpreter.end_partial(piece.as_bytes()[end]);
+        self.interpreter.end_line(piece.as_bytes()[end]);
         cursor.at = end + 1;
         if step != Step::NeedMore {
             self.lend(piece, cursor);
@@ -468,19 +519,24 @@ impl Parser {
     /// Whether there is an unfinished event to lose, or a line that may belong to one.
     pub(crate) fn is_unfinished(&self) -> bool {
         let in_line = match self.line {
-            Line::First => self.decoder.has_partial(),
-            Line::Start | Line::Partial(Rest::Skipped) => false,
+            Line::First | Line::Start => self.decoder.has_partial(),
+            Line::Partial(Rest::Skipped) => false,
             Line::Partial(Rest::Data) => true,
             Line::Partial(Rest::Held) => !self.window.starts_with(':'),
         };
         in_line || self.interpreter.is_in_block()
     }
 
-    /// Forgets what the walk has not passed; gives how many bytes of the last piece that is.
+    /// Forgets what comes after the last thing told; gives how many bytes of the input that is.
     pub(crate) fn rewind(&mut self) -> usize {
-        let ahead = self.window.len() - self.cursor.at;
+        let end = self.window.len();
+        if self.window[..self.cursor.at].ends_with("\r\n") {
+            // It was told at the CR, with or without the LF.
+            self.cursor.at -= 1;
+            self.interpreter.end_line(scan::CR);
+        }
         self.window.truncate(self.cursor.at);
-        ahead
+        end - self.cursor.at
     }
 
     /// The event that the last step came to.
@@ -535,116 +591,5 @@ impl fmt::Debug for Parser {
 impl Default for Parser {
     fn default() -> Self {
         Parser::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Feeds a stream in chunks and gives how many bytes were scanned and copied.
-    fn work(stream: &[u8], chunk: usize, comments: bool) -> (usize, usize) {
-        let mut parser = Parser::new().with_max_event_size(2 * stream.len());
-        let mut found = 0;
-        count::take();
-        for mut rest in stream.chunks(chunk) {
-            loop {
-                match parser.step(&mut rest, comments) {
-                    Step::NeedMore => break,
-                    Step::Event | Step::Comment => found += 1,
-                    Step::TooLarge => panic!("the limit is above the event"),
-                }
-            }
-        }
-        assert!(found > 0, "the stream holds something");
-        count::take()
-    }
-
-    #[test]
-    fn scanning_and_copying_grow_in_proportion_to_the_event() {
-        const MIB: usize = 1 << 20;
-        // Name, beginning, what is repeated, whether comments are kept.
-        let rows: [(&str, &str, &str, bool); 9] = [
-            ("one line", "data: ", "x", false),
-            ("one-byte lines", "", "data: x\n", false),
-            ("empty data lines", "", "data\r\n", false),
-            ("one name", "event: ", "x", false),
-            ("one id", "id: ", "x", false),
-            ("one extension", "x: ", "x", false),
-            ("one comment, passed over", ": ", "x", false),
-            ("one comment, kept", ": ", "x", true),
-            ("short comments, kept", "", ":\n", true),
-        ];
-        for (name, beginning, repeated, comments) in rows {
-            for chunk in [1, 7, 64, 1460, 64 << 10] {
-                let [(scanned, copied), (scanned_twice, copied_twice)] =
-                    [MIB, 2 * MIB].map(|size| {
-                        let body = repeated.repeat(size / repeated.len());
-                        let stream = format!("{beginning}{body}\ndata: end\n\n");
-                        work(stream.as_bytes(), chunk, comments)
-                    });
-                let told = format!("{name} in pieces of {chunk}");
-                assert!(scanned <= 9 * MIB / 4, "{told}: {scanned} scanned");
-                assert!(copied <= 9 * MIB / 4, "{told}: {copied} copied");
-                let doubled = |once: usize, twice: usize| twice.abs_diff(2 * once) <= MIB / 16;
-                assert!(
-                    doubled(scanned, scanned_twice),
-                    "{told}: {scanned}, then {scanned_twice}"
-                );
-                assert!(
-                    doubled(copied, copied_twice),
-                    "{told}: {copied}, then {copied_twice}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn every_byte_is_scanned_once_and_copied_once_or_twice() {
-        let rows = [
-            "data: x\n\n".repeat(10_000),
-            "id: 1\ndata: x\n\n".repeat(10_000),
-            "event: a\r\ndata: a\r\ndata: b\r\n\r\n".repeat(10_000),
-            format!("data: {}\n\n", "x".repeat(5_000)).repeat(200),
-            format!("{}\n", format!("data: {}\n", "x".repeat(1_000)).repeat(64)).repeat(20),
-        ];
-        for stream in rows {
-            for comments in [false, true] {
-                for chunk in [100, 1460, 16 << 10, 64 << 10] {
-                    let (scanned, copied) = work(stream.as_bytes(), chunk, comments);
-                    let told = format!("{:?} in pieces of {chunk}", &stream[..20]);
-                    assert!(scanned <= 11 * stream.len() / 10, "{told}: {scanned}");
-                    assert!(copied <= 21 * stream.len() / 10, "{told}: {copied}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn malformed_bytes_are_decoded_in_linear_time() {
-        let mut parser = Parser::new();
-        let stream = [&b"id: "[..], &vec![0xff; 1 << 18], b"\ndata: x\n\n"].concat();
-        count::take();
-        let event = parser.parse(&mut &stream[..]).unwrap().unwrap();
-        assert_eq!(event.id.unwrap().len(), 3 << 18);
-        let (scanned, copied) = count::take();
-        assert!(scanned <= 7 << 18, "{scanned}");
-        assert!(copied <= 7 << 18, "{copied}");
-    }
-
-    #[test]
-    fn calls_for_events_and_for_items_in_turns_cost_no_more() {
-        let stream = "id: 1\ndata: x\n\n".repeat(1_000);
-        let mut parser = Parser::new();
-        let mut rest = stream.as_bytes();
-        let mut events = 0;
-        count::take();
-        while parser.step(&mut rest, events % 2 == 0) == Step::Event {
-            events += 1;
-        }
-        assert_eq!(events, 1_000);
-        let (scanned, copied) = count::take();
-        assert!(scanned <= 11 * stream.len() / 10, "{scanned}");
-        assert!(copied <= 11 * stream.len() / 10, "{copied}");
     }
 }

@@ -212,6 +212,7 @@ impl Interpreter {
         }
         while let Some(end) = cursor.next_break(marks) {
             let from = std::mem::replace(&mut cursor.at, end + 1);
+            cursor.pass_lf(marks, bytes, end);
             if from == end {
                 if self.end_block() {
                     return Step::Event;
@@ -225,7 +226,7 @@ impl Interpreter {
                     Field::Data(skipped) => self.data(text, value(skipped)),
                     Field::Comment(_) if !comments && self.is_idle() => {
                         cursor.pass_idle(marks, bytes);
-                        continue;
+                        true
                     }
                     Field::Comment(_) if !comments => true,
                     Field::Comment(skipped) => return self.comment(value(skipped)),
@@ -238,7 +239,6 @@ impl Interpreter {
                     return Step::TooLarge;
                 }
             }
-            cursor.pass_lf(marks, bytes, end);
         }
         Step::NeedMore
     }
@@ -509,9 +509,9 @@ impl Interpreter {
         (Rest::Skipped, step)
     }
 
-    /// The end of a line that was cut off and is not held, by this break.
+    /// The end of a line by this break, outside of a walk.
     #[inline(always)]
-    pub(super) fn end_partial(&mut self, byte: u8) {
+    pub(super) fn end_line(&mut self, byte: u8) {
         self.after_cr = byte == CR;
     }
 
