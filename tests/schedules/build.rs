@@ -5,10 +5,12 @@ use std::{env, fs, io};
 
 /// What is replaced in every file. Each must be found somewhere: a rewrite that no longer finds
 /// anything would leave real locks in the models.
-const REWRITES: [(&str, &str); 6] = [
+const REWRITES: [(&str, &str); 7] = [
     ("std::sync", "crate::shim::sync"),
     ("std::thread", "crate::shim::thread"),
     ("std::time", "crate::shim::time"),
+    // The kind of socket that the models have.
+    ("std::os::unix::net", "crate::shim::net"),
     // The models are the tests here.
     ("#[cfg(test)]", "#[cfg(any())]"),
     // Waves of wake-ups are long; here the model says how long.

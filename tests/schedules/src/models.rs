@@ -11,6 +11,7 @@ mod fanout;
 mod history;
 mod hub;
 mod serve;
+mod watch;
 
 use std::env;
 

@@ -205,7 +205,8 @@ pub mod time {
         }
     }
 
-    pub(super) fn advance(duration: Duration) {
+    /// Has so much time pass.
+    pub fn advance(duration: Duration) {
         NOW.set(NOW.get().saturating_add(duration));
     }
 
@@ -214,8 +215,153 @@ pub mod time {
     }
 }
 
+pub mod net {
+    use std::io::{self, ErrorKind, Read, Write};
+    use std::net::Shutdown;
+    use std::sync::Arc;
+
+    use super::sync::{Condvar, Mutex};
+    use super::time::Duration;
+
+    /// One end of a connection, as far as the crate uses it.
+    #[derive(Debug)]
+    pub struct UnixStream {
+        this: Arc<End>,
+        other: Arc<End>,
+    }
+
+    /// What one end is to read, and how many handles it has.
+    #[derive(Debug, Default)]
+    struct End {
+        state: Mutex<Arrived>,
+        changed: Condvar,
+    }
+
+    #[derive(Debug, Default)]
+    struct Arrived {
+        bytes: Vec<u8>,
+        timeout: Option<Duration>,
+        handles: usize,
+        /// The other end is gone, or this one was shut down.
+        is_over: bool,
+    }
+
+    impl UnixStream {
+        pub fn pair() -> (Self, Self) {
+            let (one, two) = (Arc::<End>::default(), Arc::<End>::default());
+            let ends = [(&one, &two), (&two, &one)];
+            let [one, two] = ends.map(|(this, other)| UnixStream::of(this, other));
+            (one, two)
+        }
+
+        fn of(this: &Arc<End>, other: &Arc<End>) -> Self {
+            this.state.lock().expect("no panic").handles += 1;
+            UnixStream {
+                this: Arc::clone(this),
+                other: Arc::clone(other),
+            }
+        }
+
+        pub fn try_clone(&self) -> io::Result<Self> {
+            Ok(UnixStream::of(&self.this, &self.other))
+        }
+
+        /// How many handles the other end has.
+        pub fn others(&self) -> usize {
+            self.other.state.lock().expect("no panic").handles
+        }
+
+        pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+            assert!(!nonblocking, "no model needs that");
+            Ok(())
+        }
+
+        pub fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+
+        pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+            self.this.state.lock().expect("no panic").timeout = timeout;
+            Ok(())
+        }
+
+        pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+            assert_eq!(how, Shutdown::Read, "no model needs another");
+            self.this.end();
+            Ok(())
+        }
+    }
+
+    impl End {
+        fn end(&self) {
+            self.state.lock().expect("no panic").is_over = true;
+            self.changed.notify_all();
+        }
+    }
+
+    impl Read for &UnixStream {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut state = self.this.state.lock().expect("no panic");
+            while state.bytes.is_empty() && !state.is_over {
+                let changed = &self.this.changed;
+                state = match state.timeout {
+                    None => changed.wait(state).expect("no panic"),
+                    Some(limit) => {
+                        let waited = changed.wait_timeout(state, limit);
+                        let (state, waited) = waited.expect("no panic");
+                        if waited.timed_out() {
+                            return Err(ErrorKind::WouldBlock.into());
+                        }
+                        state
+                    }
+                };
+            }
+            let count = buffer.len().min(state.bytes.len());
+            buffer[..count].copy_from_slice(&state.bytes[..count]);
+            state.bytes.drain(..count);
+            Ok(count)
+        }
+    }
+
+    impl Read for UnixStream {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            (&*self).read(buffer)
+        }
+    }
+
+    impl Write for UnixStream {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.other.state.lock().expect("no panic");
+            if state.handles == 0 {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            state.bytes.extend_from_slice(bytes);
+            drop(state);
+            self.other.changed.notify_all();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for UnixStream {
+        fn drop(&mut self) {
+            let mut state = self.this.state.lock().expect("no panic");
+            state.handles -= 1;
+            let is_last = state.handles == 0;
+            drop(state);
+            if is_last {
+                self.other.end();
+            }
+        }
+    }
+}
+
 std::thread_local! {
     static TIMEOUTS: Cell<u32> = const { Cell::new(0) };
+    static RAN_OUT: Cell<u32> = const { Cell::new(0) };
     static MAX_WAVE: Cell<usize> = const { Cell::new(64) };
 }
 
@@ -223,7 +369,13 @@ std::thread_local! {
 pub fn begin(timeouts: u32, max_wave: usize) {
     time::reset();
     TIMEOUTS.set(timeouts);
+    RAN_OUT.set(0);
     MAX_WAVE.set(max_wave);
+}
+
+/// How many waits have run out of time.
+pub fn ran_out() -> u32 {
+    RAN_OUT.get()
 }
 
 /// How many a wave of wake-ups has at most.
@@ -238,6 +390,7 @@ fn runs_out() -> bool {
     let late = left > 0 && shuttle::rand::thread_rng().r#gen::<bool>();
     if late {
         TIMEOUTS.set(left - 1);
+        RAN_OUT.set(RAN_OUT.get() + 1);
     }
     late
 }

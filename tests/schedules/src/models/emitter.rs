@@ -4,9 +4,11 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;
 
 use super::{LONG, check, check_all, once_in};
+use crate::shim;
 use crate::{Emitter, Event, ResponseHead};
 
 /// What was written, and whether the writer was dropped.
@@ -219,6 +221,74 @@ fn waiting_with_a_limit_hears_the_close() {
         emitter.close();
         assert!(waiter.join().expect("no panic"));
         assert_eq!(out.text(), "data: x\n\n");
+    });
+}
+
+/// The first write stays under way until it is let go of.
+struct Gated {
+    writes: Arc<Mutex<usize>>,
+    entered: Sender<()>,
+    opened: Receiver<()>,
+}
+
+impl Write for Gated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut writes = self.writes.lock().expect("no panic");
+        *writes += 1;
+        let first = *writes == 1;
+        drop(writes);
+        if first {
+            self.entered.send(()).expect("the model waits");
+            self.opened.recv().expect("the model lets it go");
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A close during a write: what is queued behind that write is refused.
+#[test]
+fn nothing_goes_out_behind_a_write_that_was_under_way_at_the_close() {
+    check(0, LONG, || {
+        let (enter, entered) = channel();
+        let (open, opened) = channel();
+        let writes = Arc::<Mutex<usize>>::default();
+        let emitter = Emitter::new(Gated {
+            writes: Arc::clone(&writes),
+            entered: enter,
+            opened,
+        });
+        let threads = [(); 3].map(|()| {
+            let emitter = emitter.clone();
+            thread::spawn(move || emitter.emit(&Event::new("x")).is_ok())
+        });
+        entered.recv().expect("one writes");
+        emitter.close();
+        open.send(()).expect("it waits");
+        let sent = threads.map(|thread| thread.join().expect("no panic"));
+        assert_eq!(sent.into_iter().filter(|sent| *sent).count(), 1);
+        assert_eq!(*writes.lock().expect("no panic"), 1);
+    });
+}
+
+/// The heartbeats' thread wakes for a heartbeat and for the end, whatever time it is when it looks: it
+/// does not spin.
+#[test]
+fn each_wait_of_the_heartbeats_that_runs_out_is_a_heartbeat() {
+    check(4, LONG, || {
+        let out = Out::default();
+        let emitter = Emitter::new(out.writer());
+        let beats = emitter
+            .spawn_heartbeats(Duration::from_secs(1))
+            .expect("a thread");
+        shim::time::advance(Duration::from_millis(600));
+        beats.join().expect("nothing fails");
+        let sent = u32::try_from(out.text().matches(":\n\n").count()).expect("few");
+        // One may have run out as the thread was stopped.
+        assert!(shim::ran_out() <= sent + 1, "{sent} heartbeats");
     });
 }
 
