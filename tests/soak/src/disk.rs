@@ -150,10 +150,14 @@ impl Store {
         Ok(number)
     }
 
-    /// Deletes the older half.
+    /// Deletes the older half, but not the newest event: the disk may stay full for a moment, while a
+    /// process that is being started still has the files open.
     fn free(&self) -> io::Result<()> {
         let mut state = self.state.lock().expect("no panic");
-        let half = state.files.len() / 2;
+        let newest = state.newest;
+        let behind = |segment: &Segment| segment.first <= newest;
+        let newest = state.files.partition_point(behind) - 1;
+        let half = newest.min(state.files.len() / 2);
         state
             .files
             .drain(..half)
