@@ -470,6 +470,31 @@ fn a_finite_stream_is_asked_for_again_only_while_nothing_comes_twice() {
     ));
 }
 
+/// Gives a byte every other second, without end.
+struct Trickle(VirtualClock);
+
+impl io::Read for Trickle {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        unreachable!("its start is read with fill_buf")
+    }
+}
+
+impl io::BufRead for Trickle {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.pass(2 * SECOND);
+        Ok(b"x")
+    }
+
+    fn consume(&mut self, _: usize) {}
+}
+
+#[test]
+fn what_a_refusal_says_is_read_for_5_seconds_at_most() {
+    let clock = VirtualClock::new();
+    let start = body::start(Trickle(clock.clone()), &Control::new(), &clock);
+    assert_eq!(start, b"xxx");
+}
+
 #[test]
 fn the_last_event_id_outlives_a_thousand_connections() {
     let healthy = Stream("id: 1\ndata: x\n\n", Duration::ZERO, false);

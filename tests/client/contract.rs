@@ -1123,7 +1123,7 @@ fn an_error_may_use_the_closer_when_it_is_dropped() {
             }
         });
         let closer = source.closer();
-        // Let go of with the next state, and with the close.
+        // Let go of with the next state.
         for _ in 0..2 {
             closers.send(source.closer()).unwrap();
         }
@@ -1132,6 +1132,30 @@ fn an_error_may_use_the_closer_when_it_is_dropped() {
         closer.close();
         closers.send(closer).unwrap();
         assert!(!reading.join().unwrap().unwrap());
+    });
+}
+
+#[test]
+fn an_error_may_use_the_closer_when_it_is_dropped_by_a_close() {
+    within(DEADLINE, || {
+        // The thread that reads may be the last to have the error, though not in every round.
+        for _ in 0..20 {
+            let given = Arc::<OnceLock<Closer>>::default();
+            let closer = Arc::clone(&given);
+            let mut source = EventSource::new(move |_| {
+                let error = Curious(closer.get().unwrap().clone());
+                Err::<Response<Scripted>, _>(ConnectError::retry(error))
+            })
+            .with_reconnection_limits(DEADLINE, DEADLINE);
+            let closer = source.closer();
+            given.set(source.closer()).unwrap();
+            let reading = thread::spawn(move || source.next_event().map(|event| event.is_some()));
+            while !matches!(closer.state(), State::Waiting { .. }) {
+                thread::yield_now();
+            }
+            closer.close();
+            assert!(!reading.join().unwrap().unwrap());
+        }
     });
 }
 
