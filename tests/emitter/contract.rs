@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sse_io::{Emitter, Event, Heartbeat, HeartbeatThread, Item, Reader, ResponseHead};
-use util::within;
 use util::writers::{Call, DEADLINE, Fault, Record, Short, What, gated, writes};
+use util::{repeats, within};
 
 /// Long enough that no heartbeat comes by itself in a test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -112,7 +112,7 @@ fn closing_one_clone_closes_all() {
 #[test]
 fn frames_of_many_threads_never_interleave() {
     const THREADS: usize = 16;
-    const EVENTS: usize = 150;
+    const EVENTS: usize = repeats(150);
     let record = Record::new();
     let emitter = Emitter::new(Short::new(record.writer(), 5));
     let barrier = Arc::new(Barrier::new(THREADS));
@@ -569,7 +569,7 @@ fn threads_that_queue_behind_a_stuck_write_are_refused_after_close() {
 
 #[test]
 fn many_closers_and_emitters_end_the_stream_exactly_once() {
-    for _ in 0..200 {
+    for _ in 0..repeats(200) {
         let record = Record::new();
         let emitter = chunked(&record);
         let barrier = Arc::new(Barrier::new(6));

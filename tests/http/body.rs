@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use sse_io::body::{Body, channel};
 use sse_io::{Emitter, Event, Item, Reader, Writer};
 use util::writers::DEADLINE;
-use util::{Rng, within};
+use util::{Rng, repeats, within};
 
 /// The endings of a stream meet a peer that waits already or not yet: both are seen in so many runs.
-const RUNS: usize = 200;
+const RUNS: usize = repeats(200);
 
 fn reader(body: Body) -> Reader<BufReader<Body>> {
     Reader::new(BufReader::new(body))
@@ -36,7 +36,9 @@ fn bytes_of_any_size_come_out_as_they_went_in() {
     for capacity in [0, 1, 2, 7, 64, 1000, 1 << 16] {
         within(DEADLINE, move || {
             let mut random = Rng(capacity as u64);
-            let bytes: Vec<u8> = (0..8_000).map(|_| random.next().to_le_bytes()[0]).collect();
+            let bytes: Vec<u8> = (0..repeats(8_000))
+                .map(|_| random.next().to_le_bytes()[0])
+                .collect();
             let sent = bytes.clone();
             let (mut writer, mut body) = channel(capacity);
             let producer = thread::spawn(move || {
@@ -115,10 +117,11 @@ fn a_capacity_without_limit_is_not_reserved() {
 fn a_full_pipe_holds_the_writer_back() {
     within(DEADLINE, || {
         const CAPACITY: usize = 3;
+        const BYTES: usize = repeats(256);
         let (mut writer, mut body) = channel(CAPACITY);
         let (report, reports) = mpsc::channel();
         let producer = thread::spawn(move || {
-            for byte in 0..=255 {
+            for byte in (0..=255).take(BYTES) {
                 writer.write_all(&[byte]).unwrap();
                 report.send(()).unwrap();
             }
@@ -126,12 +129,12 @@ fn a_full_pipe_holds_the_writer_back() {
         for _ in 0..CAPACITY {
             reports.recv_timeout(DEADLINE).unwrap();
         }
-        for byte in 0..=255 {
+        for byte in (0..=255).take(BYTES) {
             assert!(reports.try_recv().is_err(), "a write past the capacity");
             let mut buffer = [0];
             body.read_exact(&mut buffer).unwrap();
             assert_eq!(buffer, [byte]);
-            if usize::from(byte) + CAPACITY <= 255 {
+            if usize::from(byte) + CAPACITY < BYTES {
                 reports.recv_timeout(DEADLINE).unwrap();
             }
         }
@@ -291,7 +294,7 @@ fn each_event_is_read_before_the_next_is_sent() {
                 report.send(event.into_owned()).unwrap();
             }
         });
-        for n in 0..100 {
+        for n in 0..repeats(100) {
             let event = Event::new(format!("event {n}")).with_id(n.to_string());
             emitter.emit(&event).unwrap();
             assert_eq!(reports.recv_timeout(DEADLINE).unwrap(), event);
@@ -305,7 +308,7 @@ fn each_event_is_read_before_the_next_is_sent() {
 #[test]
 fn many_threads_share_a_pipe_smaller_than_a_frame() {
     const THREADS: usize = 8;
-    const EVENTS: usize = 100;
+    const EVENTS: usize = repeats(100);
     for padding in [0, 50] {
         within(DEADLINE, move || {
             let (writer, body) = channel(10);
@@ -384,7 +387,8 @@ fn read_exactly(body: &mut impl Read, count: usize) -> Vec<u8> {
 
 #[test]
 fn after_every_flush_the_total_is_1_mod_block() {
-    for block in [2, 3, 5, 16, 61, 512, 8192] {
+    let blocks = [2, 3, 5, 16, 61, 512, 8192];
+    for block in blocks.into_iter().take(repeats(200)) {
         within(DEADLINE, move || {
             let mut random = Rng(block as u64);
             let (writer, body) = channel(1 << 20);
@@ -393,7 +397,7 @@ fn after_every_flush_the_total_is_1_mod_block() {
             let mut stream = Vec::new();
             let mut events = Vec::new();
             // Every remainder comes up for the small blocks, and many for the large.
-            for n in 0..150 {
+            for n in 0..repeats(150) {
                 let length = match n % 3 {
                     0 => random.below(3 * block),
                     1 => random.below(20),
@@ -522,7 +526,7 @@ fn padding_never_comes_inside_a_frame() {
             let (writer, body) = channel(capacity);
             let mut body = body.with_padding(block);
             let mut random = Rng(capacity as u64);
-            let events: Vec<_> = (0..300)
+            let events: Vec<_> = (0..repeats(300))
                 .map(|n| Event::new(text(random.below(200))).with_id(n.to_string()))
                 .collect();
             let sent = events.clone();

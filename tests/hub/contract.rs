@@ -15,8 +15,8 @@ use sse_io::hub::{
     Subscription,
 };
 use sse_io::{Event, Hub, InvalidField, Reader};
-use util::within;
 use util::writers::DEADLINE;
+use util::{repeats, within};
 
 fn own() -> Hub {
     Hub::builder().with_id_policy(IdPolicy::Own).build()
@@ -321,7 +321,7 @@ mod topics {
         let mut rng = util::Rng(7);
         let topics = ["a", "b", "c"];
         let mut waiting: Vec<(Subscription, Vec<&str>)> = Vec::new();
-        for round in 0..2_000 {
+        for round in 0..repeats(2_000) {
             match rng.below(4) {
                 0 | 1 => {
                     let named: Vec<_> = topics.into_iter().filter(|_| rng.below(2) == 0).collect();

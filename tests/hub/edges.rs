@@ -14,7 +14,7 @@ use sse_io::hub::{
 };
 use sse_io::{Emitter, Event, Heartbeat, Hub, ResponseHead};
 use util::writers::{DEADLINE, Fault, Record};
-use util::{Rng, within};
+use util::{Rng, repeats, within};
 
 /// Long enough that no heartbeat comes by itself in a test.
 const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
@@ -134,14 +134,14 @@ fn join(hub: &Hub, rng: &mut Rng, published: &[Audience], max_events: usize) -> 
 
 #[test]
 fn random_subscriptions_do_as_a_model_does() {
-    for seed in 0..60 {
+    for seed in 0..repeats(60) as u64 {
         let mut rng = Rng(seed);
         let max_events = [1, 2, 7, 40][rng.below(4)];
         let builder = Hub::builder().with_max_events(max_events);
         let hub = builder.with_id_policy(IdPolicy::Own).build();
         let mut published = Vec::new();
         let mut all: Vec<Modelled> = Vec::new();
-        for _ in 0..2_000 {
+        for _ in 0..repeats(2_000) {
             match rng.below(16) {
                 0 if all.len() < 12 => all.push(join(&hub, &mut rng, &published, max_events)),
                 1 if !all.is_empty() => drop(all.swap_remove(rng.below(all.len()))),
@@ -217,7 +217,7 @@ fn a_filter_that_panics_takes_nothing_with_it_but_its_event() {
 #[test]
 fn a_close_at_any_moment_loses_nothing_that_was_published() {
     within(DEADLINE, || {
-        for round in 0..500 {
+        for round in 0..repeats(500) {
             let hub = own();
             let barrier = Arc::new(Barrier::new(4));
             let readers: Vec<_> = [None, Some("t")]
@@ -259,7 +259,7 @@ fn a_close_at_any_moment_loses_nothing_that_was_published() {
 #[test]
 fn closing_the_emitter_at_any_moment_ends_it() {
     within(DEADLINE, || {
-        for round in 0..500 {
+        for round in 0..repeats(500) {
             let hub = own();
             let mut subscription = hub.subscribe().start().unwrap();
             let record = Record::new();

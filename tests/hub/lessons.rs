@@ -12,7 +12,7 @@ use std::time::Duration;
 use sse_io::hub::{Ending, Frame, IdPolicy, RecvError, Resumption, SubscribeError, Subscription};
 use sse_io::{Emitter, Event, Heartbeat, Hub, Reader, ResponseHead};
 use util::writers::{DEADLINE, Record, gated};
-use util::{Rng, within};
+use util::{Rng, repeats, within};
 
 /// Long enough that no heartbeat comes by itself in a test.
 const NEVER: Heartbeat = Heartbeat::every(Duration::from_secs(3600));
@@ -51,7 +51,7 @@ fn a_stuck_client_stalls_no_publish_subscribe_count_or_close() {
     gate.wait_blocked();
     let other = hub.clone();
     within(DEADLINE, move || {
-        for n in 0..5_000 {
+        for n in 0..repeats(5_000) {
             other.publish(&Event::new(n.to_string())).unwrap();
         }
         let subscription = subscribe(&other);
@@ -100,7 +100,7 @@ fn stuck_clients_keep_nobody_from_being_woken() {
 
 #[test]
 fn all_that_wait_are_woken_whoever_comes_goes_or_gives_up() {
-    const WAITING: usize = 40;
+    const WAITING: usize = repeats(40);
     let hub = Hub::new();
     let (seen, all_seen) = mpsc::channel();
     let waiting = (0..WAITING).map(|_| {
@@ -127,7 +127,7 @@ fn all_that_wait_are_woken_whoever_comes_goes_or_gives_up() {
     }
     let publisher = hub.clone();
     within(DEADLINE, move || {
-        for n in 0..1_000 {
+        for n in 0..repeats(1_000) {
             publisher.publish(&Event::new(n.to_string())).unwrap();
             (0..WAITING).for_each(|_| all_seen.recv().unwrap());
         }
@@ -267,7 +267,7 @@ fn ids_from_before_a_restart_match_no_event() {
 #[test]
 fn the_first_publish_after_subscribing_arrives() {
     // From the moment that `start` returns: it is the acknowledgement.
-    for _ in 0..200 {
+    for _ in 0..repeats(200) {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub);
         let publisher = thread::spawn(move || hub.publish(&Event::new("first")).map(drop));

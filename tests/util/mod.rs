@@ -15,6 +15,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+/// How often to repeat what is repeated for its chances: so often, or far less under Miri, which is
+/// hundreds of times slower.
+pub const fn repeats(natively: usize) -> usize {
+    if cfg!(miri) {
+        natively.div_ceil(50)
+    } else {
+        natively
+    }
+}
+
 /// Runs the closure on a thread of its own and returns its result; panics when it is not done
 /// within `limit`, so that a hang is a failure and not a hang.
 #[track_caller]
