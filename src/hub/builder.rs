@@ -171,6 +171,33 @@ impl Builder {
     /// Sets the older store behind the log. It knows an event by its id before the event is
     /// published, so ids are the events' own ([`IdPolicy::Own`]) whatever
     /// [`with_id_policy`](Builder::with_id_policy) says. Default: none.
+    ///
+    /// ```
+    /// use std::io;
+    /// use sse_io::hub::{History, Resumption};
+    /// use sse_io::{Event, Hub};
+    ///
+    /// /// Events 1 to 100, as a table would have them.
+    /// struct Table;
+    ///
+    /// impl History for Table {
+    ///     fn after(&self, id: &str, _: &[&str], max: usize) -> io::Result<Option<Vec<Event<'static>>>> {
+    ///         let Some(id) = id.parse().ok().filter(|id| (1..=100).contains(id)) else {
+    ///             return Ok(None);
+    ///         };
+    ///         let ids = (id + 1..=100).take(max);
+    ///         Ok(Some(ids.map(|id| Event::new("x").with_id(id.to_string())).collect()))
+    ///     }
+    /// }
+    ///
+    /// let hub = Hub::builder().with_history(Table).build();
+    /// // The newest is in the hub, too.
+    /// hub.publish(&Event::new("x").with_id("100"))?;
+    /// let mut back = hub.subscribe().with_last_event_id("40").start()?;
+    /// assert_eq!(*back.resumption(), Resumption::History);
+    /// assert_eq!(back.recv()?.id(), Some("41"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_history(mut self, history: impl History + 'static) -> Self {
         self.history = Some(Box::new(history));
         self

@@ -161,7 +161,8 @@ impl From<SubscribeError> for io::Error {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The hub is closed, and everything was received. It stays so.
+    /// The hub is closed, and everything was received; or the
+    /// [last event](super::Subscribe::with_last) was. It stays so.
     Closed,
     /// The subscriber was so slow that events were evicted before it read them. The next call goes
     /// on at the oldest one that is left.
@@ -170,7 +171,8 @@ pub enum RecvError {
         /// How many it missed at most.
         missed: u64,
     },
-    /// The [`History`](super::History) failed. The next call asks it again.
+    /// The [`History`](super::History) failed. The next call asks it again, unless it led in a circle:
+    /// then the log is next.
     History(io::Error),
 }
 

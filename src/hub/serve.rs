@@ -27,8 +27,8 @@ pub enum LagPolicy {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Ending {
-    /// The hub was closed and everything is sent; or the emitter was closed, be it by a write of
-    /// another handle that failed.
+    /// The hub was closed and everything is sent; or the [last event](super::Subscribe::with_last) is;
+    /// or the emitter was closed, be it by a write of another handle that failed.
     Closed,
     /// The client is gone: what a write or a flush failed with. The emitter is closed. The events that
     /// were gathered for that write are lost for this subscription; the client gets them when it

@@ -75,6 +75,7 @@ pub struct Subscribe {
     shared: Arc<Shared>,
     topics: Option<Vec<(Key, Box<str>)>>,
     filter: Option<Filter>,
+    last: Option<Filter>,
     last_event_id: String,
     replay: usize,
     retained: bool,
@@ -89,6 +90,7 @@ impl Subscribe {
             shared,
             topics: None,
             filter: None,
+            last: None,
             last_event_id: String::new(),
             replay: 0,
             retained: false,
@@ -145,6 +147,30 @@ impl Subscribe {
     /// ```
     pub fn with_filter(mut self, filter: impl FnMut(&Frame) -> bool + Send + 'static) -> Self {
         self.filter = Some(Box::new(filter));
+        self
+    }
+
+    /// Sets which event is the last one: behind the first for which this is true, the subscription ends
+    /// as it would if the hub were closed, and so does what serves it. An answer ends with its `[DONE]`,
+    /// a build with its result. It is asked where the filter is, of each event that the filter lets
+    /// through. Default: none is.
+    ///
+    /// ```
+    /// use sse_io::hub::Ending;
+    /// use sse_io::{Emitter, Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let mut answer = hub.subscribe().with_last(|frame| frame.event().data == "[DONE]").start()?;
+    /// for text in ["Hello", "[DONE]", "of another answer"] {
+    ///     hub.publish(&Event::new(text))?;
+    /// }
+    /// let mut stream = Vec::new();
+    /// assert!(matches!(answer.serve(&Emitter::new(&mut stream), None), Ending::Closed));
+    /// assert!(stream.ends_with(b"data: [DONE]\n\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_last(mut self, is_last: impl FnMut(&Frame) -> bool + Send + 'static) -> Self {
+        self.last = Some(Box::new(is_last));
         self
     }
 
@@ -310,6 +336,7 @@ impl Subscribe {
             shared: self.shared,
             interest,
             filter: self.filter,
+            last: self.last,
             last_event_id: self.last_event_id,
             replay: self.replay,
             retained: self.retained,
@@ -336,6 +363,7 @@ impl fmt::Debug for Subscribe {
                 &topics.map(|topics| topics.iter().map(|(_, name)| name).collect::<Vec<_>>()),
             )
             .field("filter", &self.filter.is_some())
+            .field("last", &self.last.is_some())
             .field("last_event_id", &self.last_event_id)
             .field("replay", &self.replay)
             .field("retained", &self.retained)

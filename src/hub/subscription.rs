@@ -25,7 +25,7 @@ use crate::sync::{Lane, Signal, Token};
 /// What to do when a fan-out's connection has ended.
 pub(super) type EndHook = Box<dyn FnOnce(Ending) + Send>;
 
-/// A user's filter.
+/// A user's filter, or what tells the last event.
 pub(super) type Filter = Box<dyn FnMut(&Frame) -> bool + Send>;
 
 /// A subscriber's side of a [`Hub`](crate::Hub): receives what is published, in order, each event
@@ -59,6 +59,10 @@ pub struct Subscription {
     pub(super) signal: Arc<Signal>,
     interest: Interest,
     filter: Option<Filter>,
+    /// Whether an event is the last one.
+    last: Option<Filter>,
+    /// The last one was passed on.
+    is_over: bool,
     source: Source,
     /// The sequence of the next entry of the log to look at.
     cursor: u64,

@@ -577,6 +577,22 @@ fn the_rest_of_a_frame_goes_out_although_no_event_follows() {
 }
 
 #[test]
+fn the_last_event_ends_a_connection_with_its_last_chunk() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let (client, connection) = connect();
+    let emitter = ResponseHead::new().start(connection).unwrap();
+    let subscribe = hub.subscribe().with_last(|frame| frame.id() == Some("2"));
+    let end = hand_over(subscribe.start().unwrap(), &fanout, emitter, NEVER);
+    for id in ["1", "2", "3"] {
+        publish(&hub, id);
+    }
+    assert_eq!(body(client), [":\n\n", &frame("1"), &frame("2")].concat());
+    assert!(matches!(ended(&end), Ending::Closed));
+    assert!(!hub.is_closed());
+    assert_eq!(hub.stats().subscribers, 0);
+}
+
+#[test]
 fn each_connection_is_told_another_reconnection_time() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
     let valves = [(); 3].map(|()| Valve::open());
@@ -1275,7 +1291,10 @@ fn nothing_comes_behind_a_frame_that_a_panic_has_cut() {
 
 #[test]
 fn connections_are_spread_over_the_threads() {
-    let (hub, fanout) = (own(), Fanout::builder().with_threads(2).build().unwrap());
+    let fanout = Fanout::builder()
+        .with_threads(2)
+        .with_connections_per_thread(1);
+    let (hub, fanout) = (own(), fanout.build().unwrap());
     let (go_on, gate) = mpsc::channel::<()>();
     let (entered, held) = mpsc::channel();
     // It holds its thread of the fan-out.

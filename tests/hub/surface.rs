@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use sse_io::hub::{
-    GapPolicy, IdPolicy, PublishError, RecvError, Resumption, Subscribe, SubscribeError,
+    Ending, GapPolicy, IdPolicy, PublishError, RecvError, Resumption, Subscribe, SubscribeError,
     Subscription,
 };
-use sse_io::{DataWriter, Event, Hub};
+use sse_io::{DataWriter, Emitter, Event, Hub};
 
 use crate::util::within;
 use crate::util::writers::DEADLINE;
@@ -528,4 +528,73 @@ fn a_replay_of_a_rare_topic_reaches_back_over_many_other_events() {
     }
     let subscribe = hub.subscribe().with_topics(["rare"]).with_replay(3);
     assert_eq!(drain(&mut subscribe.start().unwrap()), ["1", "0", "1"]);
+}
+
+mod the_last_event {
+    use super::*;
+
+    /// Ends behind "end", and does not see "filtered".
+    fn subscribe(hub: &Hub) -> Subscription {
+        hub.subscribe()
+            .with_filter(|frame| !frame.event().data.starts_with("filtered"))
+            .with_last(|frame| frame.event().data.ends_with("end"))
+            .start()
+            .unwrap()
+    }
+
+    fn publish(hub: &Hub, all: &[&str]) {
+        for text in all {
+            hub.publish(&Event::new(*text)).unwrap();
+        }
+    }
+
+    #[test]
+    fn is_the_first_that_the_filter_lets_through() {
+        let hub = Hub::new();
+        let mut received = subscribe(&hub);
+        let mut tried = subscribe(&hub);
+        let mut timed = subscribe(&hub);
+        let iterated = subscribe(&hub);
+        publish(&hub, &["a", "filtered end", "b", "end", "c", "end"]);
+        for wanted in ["a", "b", "end"] {
+            assert_eq!(received.recv().unwrap().event().data, wanted);
+            let frame = tried.try_recv().unwrap().unwrap();
+            assert_eq!(frame.event().data, wanted);
+            let frame = timed.recv_timeout(DEADLINE).unwrap().unwrap();
+            assert_eq!(frame.event().data, wanted);
+        }
+        for _ in 0..2 {
+            assert!(matches!(received.recv(), Err(RecvError::Closed)));
+            assert!(matches!(tried.try_recv(), Err(RecvError::Closed)));
+            let end = timed.recv_timeout(DEADLINE);
+            assert!(matches!(end, Err(RecvError::Closed)));
+        }
+        assert_eq!(iterated.into_iter().count(), 3);
+    }
+
+    #[test]
+    fn ends_what_serves() {
+        let hub = Hub::new();
+        let mut subscription = subscribe(&hub);
+        publish(&hub, &["a", "end", "b"]);
+        let mut stream = Vec::new();
+        let ended = subscription.serve(&Emitter::new(&mut stream), None);
+        assert!(matches!(ended, Ending::Closed), "{ended:?}");
+        assert!(stream.ends_with(b"data: end\n\n"));
+        // As it comes, to a thread that waits.
+        let mut subscription = subscribe(&hub);
+        let (hub, publisher) = (hub.clone(), hub);
+        let served = thread::spawn(move || {
+            let mut stream = Vec::new();
+            let ended = subscription.serve(&Emitter::new(&mut stream), None);
+            drop(hub);
+            (matches!(ended, Ending::Closed), stream)
+        });
+        publish(&publisher, &["a"]);
+        publish(&publisher, &["end"]);
+        publish(&publisher, &["b"]);
+        let (closed, stream) = served.join().unwrap();
+        assert!(closed);
+        assert!(stream.ends_with(b"data: end\n\n"));
+    }
 }

@@ -89,6 +89,7 @@ impl Subscription {
                         return Ok(Gathered::More);
                     }
                 }
+                Next::Nothing if self.is_over => return Err(RecvError::Closed),
                 Next::Nothing if used >= JOIN => return Ok(Gathered::More),
                 Next::Nothing => match refilled {
                     Some(Refill::Last | Refill::CaughtUp) => {
@@ -121,8 +122,9 @@ impl Subscription {
             trail.last.clear();
             trail.last.push_str(frame.id().unwrap_or_default());
         }
-        if let Some(retry) = frame.retry_at(self.shared.part(self.member, sequence)) {
-            return Next::Frame(retry);
+        if !frame.is_event() {
+            let part = self.shared.part(self.member, sequence);
+            return frame.retry_at(part).map_or(Next::Refused, Next::Frame);
         }
         if !self.filter.as_mut().is_none_or(|filter| filter(&frame)) {
             return Next::Refused;
@@ -130,6 +132,10 @@ impl Subscription {
         self.delivered += 1;
         if sequence > 0 && frame.moves_last_event_id() {
             self.told = sequence;
+        }
+        if self.last.as_mut().is_some_and(|is_last| is_last(&frame)) {
+            self.is_over = true;
+            self.ready.clear();
         }
         Next::Frame(frame)
     }
@@ -157,6 +163,9 @@ impl Subscription {
     /// has read everything stands in the lists of those that wait from that moment on: also while it
     /// passes on what it has read, so that it need not take the lock once more to find nothing.
     pub(super) fn refill(&mut self, room: usize, wait: bool) -> Result<Refill, RecvError> {
+        if self.is_over {
+            return Err(RecvError::Closed);
+        }
         if let Source::History { missed } = self.source {
             return match self.turn_page().map_err(RecvError::History)? {
                 true => Ok(Refill::Some),
