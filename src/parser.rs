@@ -542,7 +542,20 @@ impl Parser {
     /// The event that the last step came to.
     #[inline(always)]
     pub(crate) fn event(&self) -> Event<'_> {
-        self.interpreter.event(&self.window)
+        self.interpreter.event(&self.window, Cow::Borrowed)
+    }
+
+    /// A copy of the event that the last step came to, made without lending it first.
+    #[inline(always)]
+    pub(crate) fn owned_event(&self) -> Event<'static> {
+        let own = |text: &str| Cow::Owned(text.to_owned());
+        self.interpreter.event(&self.window, own)
+    }
+
+    /// Whether the event that the last step came to has an id of its own.
+    #[inline(always)]
+    pub(crate) fn has_id(&self) -> bool {
+        self.interpreter.has_id()
     }
 
     /// The event or the comment that the last step came to.

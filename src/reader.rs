@@ -273,6 +273,18 @@ impl<R: BufRead> Reader<R> {
         self.parser.event()
     }
 
+    /// A copy of the event that [`step`](Reader::step) has come to.
+    #[inline(always)]
+    pub(crate) fn to_owned_event(&self) -> Event<'static> {
+        self.parser.owned_event()
+    }
+
+    /// Whether the event that [`step`](Reader::step) has come to has an id of its own.
+    #[inline(always)]
+    pub(crate) fn has_id(&self) -> bool {
+        self.parser.has_id()
+    }
+
     /// What [`step`](Reader::step) has come to.
     #[inline(always)]
     pub(crate) fn lend_item(&self, step: Step) -> Option<Item<'_>> {
@@ -420,14 +432,14 @@ fn next_owned<R: BufRead>(
     if *failed {
         return None;
     }
-    let next = reader
-        .read_event()
-        .map(|event| event.map(Event::into_owned))
-        .transpose();
-    if let Some(Err(error)) = &next {
-        *failed = EventTooLarge::of(error).is_none();
+    match reader.step(false) {
+        Ok(Step::Event) => Some(Ok(reader.to_owned_event())),
+        Ok(_) => None,
+        Err(error) => {
+            *failed = EventTooLarge::of(&error).is_none();
+            Some(Err(error))
+        }
     }
-    next
 }
 
 impl<R: BufRead> std::iter::FusedIterator for Events<'_, R> {}

@@ -201,14 +201,10 @@ impl<C: Connect> EventSource<C> {
     /// ```
     #[inline(always)] // A caller that looks at two fields has no more than those two copied.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let step = self.advance(false)?;
-        let reader = match &mut self.reader {
-            Some(reader) if step == Step::Event => reader,
-            _ => return Ok(None),
-        };
-        let event = reader.lend();
-        self.given = Given::of(&event);
-        Ok(Some(event))
+        match (self.advance(false)?, &self.reader) {
+            (Step::Event, Some(reader)) => Ok(Some(reader.lend())),
+            _ => Ok(None),
+        }
     }
 
     /// The next event or comment; an event comes with the last event ID that holds at it. Otherwise
@@ -336,15 +332,10 @@ impl<C: Connect> EventSource<C> {
     /// The next event, or comment where those are wanted.
     fn next_item_of(&mut self, comments: bool) -> Result<Option<Item<'_>>, Error> {
         let step = self.advance(comments)?;
-        let reader = match &mut self.reader {
-            Some(reader) if step != Step::NeedMore => reader,
-            _ => return Ok(None),
-        };
-        let item = reader.lend_item(step);
-        if let Some(Item::Event { event, .. }) = &item {
-            self.given = Given::of(event);
-        }
-        Ok(item)
+        Ok(self
+            .reader
+            .as_ref()
+            .and_then(|reader| reader.lend_item(step)))
     }
 
     /// Goes on until the reader has an event, or a comment where those are wanted; `NeedMore` when
@@ -352,30 +343,26 @@ impl<C: Connect> EventSource<C> {
     #[inline(always)]
     fn advance(&mut self, comments: bool) -> Result<Step, Error> {
         loop {
-            let result = match &mut self.reader {
-                Some(reader) if !self.control.is_interrupted() => reader.step(comments),
+            let reader = match &mut self.reader {
+                Some(reader) if !self.control.is_interrupted() => reader,
                 _ => match self.begin()? {
                     true => continue,
                     false => return Ok(Step::NeedMore),
                 },
             };
-            match result {
-                Ok(Step::Event) if !self.is_terminator() => {
+            let terminator = self.settings.terminator.as_deref();
+            match reader.step(comments) {
+                Ok(Step::Event) if !terminator.is_some_and(|data| reader.data_is(data)) => {
                     self.gave_event = true;
+                    self.given = match reader.has_id() {
+                        true => Given::Numbered,
+                        false => Given::Unnumbered,
+                    };
                     return Ok(Step::Event);
                 }
                 Ok(Step::Comment) => return Ok(Step::Comment),
                 other => self.stopped(other)?,
             }
-        }
-    }
-
-    /// Whether the event that the reader has come to is the terminator.
-    #[inline(always)]
-    fn is_terminator(&self) -> bool {
-        match (&self.settings.terminator, &self.reader) {
-            (Some(data), Some(reader)) => reader.data_is(data),
-            _ => false,
         }
     }
 
@@ -607,22 +594,16 @@ enum Given {
     Unnumbered,
 }
 
-impl Given {
-    fn of(event: &Event<'_>) -> Given {
-        match event.id {
-            Some(_) => Given::Numbered,
-            None => Given::Unnumbered,
-        }
-    }
-}
-
 impl<C: Connect> Iterator for EventSource<C> {
     type Item = Result<Event<'static>, Error>;
 
     /// The next event as an owned copy: see [`next_event`](EventSource::next_event).
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.next_event();
-        next.map(|event| event.map(Event::into_owned)).transpose()
+        match (self.advance(false), &self.reader) {
+            (Ok(Step::Event), Some(reader)) => Some(Ok(reader.to_owned_event())),
+            (Ok(_), _) => None,
+            (Err(error), _) => Some(Err(error)),
+        }
     }
 }
 

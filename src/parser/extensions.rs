@@ -29,14 +29,18 @@ impl Extensions {
         grown || self.ends.len() > buffer::KEEP / Extensions::COST
     }
 
+    /// Names and values, as strings made by `make`.
     #[cold]
     #[inline(never)]
-    pub(super) fn to_vec(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    pub(super) fn to_vec<'a, 'e>(
+        &'a self,
+        make: impl Fn(&'a str) -> Cow<'e, str>,
+    ) -> Vec<(Cow<'e, str>, Cow<'e, str>)> {
         let mut start = 0;
         let pairs = self.ends.iter().map(|&(name_end, end)| {
             let pair = (&self.text[start..name_end], &self.text[name_end..end]);
             start = end;
-            (Cow::Borrowed(pair.0), Cow::Borrowed(pair.1))
+            (make(pair.0), make(pair.1))
         });
         pairs.collect()
     }

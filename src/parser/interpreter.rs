@@ -515,27 +515,37 @@ impl Interpreter {
         self.after_cr = byte == CR;
     }
 
-    /// The event that the walk over this text has come to.
+    /// The event that the walk over this text has come to, of strings made by `make`.
     ///
     /// Inlined wherever an event is given out: a caller that looks at two fields of it then never
     /// sees the other hundred bytes copied.
     #[inline(always)]
-    pub(super) fn event<'a>(&'a self, text: &'a str) -> Event<'a> {
+    pub(super) fn event<'a, 'e>(
+        &'a self,
+        text: &'a str,
+        make: impl Fn(&'a str) -> Cow<'e, str>,
+    ) -> Event<'e> {
         let value = |value, kept: &'a String| match value {
             Value::Missing => None,
-            Value::Text(span) => Some(Cow::Borrowed(span.of(text))),
-            Value::Kept => Some(Cow::Borrowed(&**kept)),
+            Value::Text(span) => Some(span.of(text)),
+            Value::Kept => Some(&**kept),
         };
         Event {
-            name: value(self.block.name, &self.name),
-            id: value(self.block.id, &self.last_id),
+            name: value(self.block.name, &self.name).map(&make),
+            id: value(self.block.id, &self.last_id).map(&make),
             retry: self.block.retry,
-            data: value(self.block.data, &self.data).expect("an event has data"),
+            data: make(value(self.block.data, &self.data).expect("an event has data")),
             extensions: match self.extensions.is_empty() {
                 true => Vec::new(),
-                false => self.extensions.to_vec(),
+                false => self.extensions.to_vec(make),
             },
         }
+    }
+
+    /// Whether the event that the walk has come to has an id of its own.
+    #[inline(always)]
+    pub(super) fn has_id(&self) -> bool {
+        self.block.id != Value::Missing
     }
 
     /// The comment that the walk over this text has come to.
