@@ -9,7 +9,6 @@ use super::closer::Control;
 
 /// A body that fails as soon as the client is interrupted: after each read, whether or not that was
 /// the end of an event.
-#[derive(Debug)]
 pub(super) struct Watched<B> {
     body: B,
     control: Arc<Control>,

@@ -395,11 +395,3 @@ impl Control {
         ignore_poison(self.shared.lock())
     }
 }
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control")
-            .field("state", &self.state())
-            .finish_non_exhaustive()
-    }
-}

@@ -1,6 +1,5 @@
 //! What can be set of a client.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::closer::State;
@@ -40,12 +39,6 @@ impl Default for Settings {
             trailing: false,
             on_state: None,
         }
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").finish_non_exhaustive()
     }
 }
 
