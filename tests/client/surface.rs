@@ -568,8 +568,14 @@ fn a_spawned_client_hands_over_items_and_errors_in_order() {
     assert_eq!(seen, [": hi", "a", "an event was skipped", "b", refused]);
 }
 
-/// A client whose body says one event and then nothing until it is closed, which is told.
-fn silent() -> (EventSource<BoxConnect>, mpsc::Receiver<()>) {
+/// A client whose body says one event and then nothing until it is closed. That it has been read and
+/// that it is closed are told.
+fn silent() -> (
+    EventSource<BoxConnect>,
+    mpsc::Receiver<()>,
+    mpsc::Receiver<()>,
+) {
+    let (falls_silent, silent) = mpsc::channel();
     let (closes, closed) = mpsc::channel();
     let connect: BoxConnect = Box::new(move |request| {
         let (end, ends) = mpsc::channel::<()>();
@@ -578,18 +584,20 @@ fn silent() -> (EventSource<BoxConnect>, mpsc::Receiver<()>) {
             drop(end);
             let _ = closes.send(());
         });
-        let body = io::BufReader::new(Silent(b"data: a\n\n", ends));
+        let body = io::BufReader::new(Silent(b"data: a\n\n", falls_silent.clone(), ends));
         Ok(Response::new(200, "text/event-stream", body).map_body(|body| Box::new(body) as _))
     });
-    (EventSource::with_connect(connect), closed)
+    (EventSource::with_connect(connect), silent, closed)
 }
 
-struct Silent(Bytes, mpsc::Receiver<()>);
+struct Silent(Bytes, mpsc::Sender<()>, mpsc::Receiver<()>);
 
 impl Read for Silent {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.0.is_empty() {
-            let _ = self.1.recv();
+            // The test may not ask.
+            let _ = self.1.send(());
+            let _ = self.2.recv();
         }
         self.0.read(buffer)
     }
@@ -598,7 +606,7 @@ impl Read for Silent {
 #[test]
 fn waiting_for_an_item_ends_in_time_and_with_the_receiver_so_does_the_client() {
     within(DEADLINE, || {
-        let (source, closed) = silent();
+        let (source, _, closed) = silent();
         let items = source.spawn(4).unwrap();
         let first = items.recv().unwrap().unwrap();
         assert!(matches!(first, Item::Event { event, .. } if event.data == "a"));
@@ -617,7 +625,7 @@ fn waiting_for_an_item_ends_in_time_and_with_the_receiver_so_does_the_client() {
 #[test]
 fn what_is_queued_is_not_given_out_after_a_close() {
     within(DEADLINE, || {
-        let (source, closed) = silent();
+        let (source, silent, closed) = silent();
         let (tell, told) = mpsc::channel();
         let source = source.on_state(move |state| {
             if let State::Closed(_) = state {
@@ -625,6 +633,7 @@ fn what_is_queued_is_not_given_out_after_a_close() {
             }
         });
         let items = source.spawn(4).unwrap();
+        silent.recv().expect("the event was read and queued");
         items.closer().close();
         let _ = closed.recv();
         told.recv().expect("the thread has ended");

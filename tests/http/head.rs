@@ -556,6 +556,7 @@ fn an_event_stream_is_known_by_its_media_type() {
         "text/event-stream, text/plain",
         "text/event-stream;a=b, text/plain",
         "text/event-stream;a=bb, text/plain",
+        "text/event-stream;a=\"b\", text/plain",
         "text/ event-stream",
         "text /event-stream",
         "text/event stream",

@@ -851,6 +851,25 @@ fn a_write_that_fails_ends_its_connection_alone() {
 }
 
 #[test]
+fn who_leaves_takes_nobody_along() {
+    let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
+    let valves: Vec<_> = (0..300).map(|_| Valve::open()).collect();
+    let hand_over = |valve: &Valve| {
+        let subscription = hub.subscribe().start().unwrap();
+        hand_over(subscription, &fanout, valve.emitter(), NEVER)
+    };
+    let ends: Vec<_> = valves.iter().map(hand_over).collect();
+    valves[7].with(|script| script.fails = Some(ErrorKind::ConnectionReset));
+    publish(&hub, "1");
+    assert!(matches!(ended(&ends[7]), Ending::Gone(_)));
+    publish(&hub, "2");
+    for (_, valve) in valves.iter().enumerate().filter(|(n, _)| *n != 7) {
+        valve.wait_for(&frame("2"));
+    }
+    assert_eq!(fanout.stats().connections, 299);
+}
+
+#[test]
 fn a_write_that_is_interrupted_is_done_again() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
     let valve = Valve::open();
