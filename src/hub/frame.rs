@@ -171,7 +171,7 @@ impl Frame {
     }
 
     fn text(&self, range: Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range]).expect("it was encoded from a `str`")
+        as_text(&self.bytes[range])
     }
 
     /// The wire form, with its blank line: for [`Write::write_all`](io::Write::write_all).
@@ -252,15 +252,31 @@ impl Frame {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        let mut rest = 0..self.wire;
+        self.names().map(as_text)
+    }
+
+    /// Whether the event was published to this topic.
+    #[inline]
+    pub(super) fn is_of(&self, topic: &str) -> bool {
+        self.names().any(|name| name == topic.as_bytes())
+    }
+
+    /// The names of its topics, as they are kept.
+    #[inline]
+    fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..self.wire];
         std::iter::from_fn(move || {
-            let (length, _) = self.bytes[rest.clone()].split_first_chunk()?;
-            let length = u64::from_le_bytes(*length);
-            let name = rest.start + size_of_val(&length);
-            rest.start = name + usize::try_from(length).ok()?;
-            Some(self.text(name..rest.start))
+            let (length, behind) = rest.split_first_chunk()?;
+            let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+            let (name, others) = behind.split_at(length);
+            rest = others;
+            Some(name)
         })
     }
+}
+
+fn as_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("it was encoded from a `str`")
 }
 
 impl AsRef<[u8]> for Frame {

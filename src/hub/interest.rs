@@ -28,7 +28,7 @@ impl Interest {
                 .iter()
                 .take_while(|(wanted, _)| wanted == key);
             // The names have the last word: two might share a hash.
-            same.any(|(_, name)| entry.frame.topics().any(|topic| *topic == **name))
+            same.any(|(_, name)| entry.frame.is_of(name))
         })
     }
 
