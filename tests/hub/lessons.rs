@@ -40,7 +40,7 @@ fn drain(subscription: &mut Subscription) -> Vec<String> {
 
 #[test]
 fn a_stuck_client_stalls_no_publish_subscribe_count_or_close() {
-    let hub = Hub::new();
+    let hub = Hub::builder().with_max_events(repeats(1_000)).build();
     let record = Record::new();
     let (writer, gate) = gated(record.writer());
     gate.shut();
