@@ -95,6 +95,14 @@ impl Marks {
             self.words.resize(self.len, 0);
         }
         let words = &mut self.words[..self.len];
+        if let [word] = words {
+            // As for most inputs of one event.
+            *word = match text.first_chunk() {
+                Some(block) => mask(block),
+                None => short_hits(text),
+            };
+            return;
+        }
         let blocks = text.chunks_exact(BLOCK);
         let rest = blocks.remainder();
         for (word, block) in words.iter_mut().zip(blocks) {
@@ -147,9 +155,11 @@ pub(crate) fn short_hits(bytes: &[u8]) -> u64 {
             word_hits(&padded)
         }
     };
-    words.rev().fold(last, |hits, word| {
-        hits << 8 | word_hits(word.first_chunk().expect("the chunks are exact"))
-    })
+    let mut hits = last << (bytes.len() - rest);
+    for (at, word) in (0..).step_by(8).zip(words) {
+        hits |= word_hits(word.first_chunk().expect("the chunks are exact")) << at;
+    }
+    hits
 }
 
 /// The breaks of eight bytes.
