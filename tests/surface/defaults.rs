@@ -81,9 +81,9 @@ fn a_clients_event_may_have_16_mib() {
 }
 
 #[test]
-fn a_fan_out_has_room_for_1024_slow_clients_for_20_seconds() {
+fn a_fan_out_has_1024_clients_a_thread_and_1024_slow_ones_for_20_seconds() {
     assert_eq!(
         format!("{:?}", Fanout::builder()),
-        "FanoutBuilder { threads: None, max_slow: 1024, write_timeout: 20s }"
+        "FanoutBuilder { threads: None, per_thread: 1024, max_slow: 1024, write_timeout: 20s }"
     );
 }
