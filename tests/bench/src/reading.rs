@@ -29,6 +29,8 @@ pub const CLIENTS: [(&str, &str); 2] = [
     ("EventSource, lending", DEFAULT.1),
     ("EventSource, to a terminator", DEFAULT.1),
 ];
+/// An event that no stream has.
+const TERMINATOR: &str = "[END]";
 /// The contender that the ratios of the tables are to.
 pub const REFERENCE: (&str, &str) = ("sse-core 0.2.3", "16 KiB chunks");
 
@@ -40,13 +42,20 @@ pub type Pieces = Rc<[Bytes]>;
 pub struct Inputs<'s> {
     stream: &'s Stream,
     whole: Bytes,
+    /// The same bytes in the same place, and the terminator behind them.
+    terminated: Bytes,
 }
 
 impl<'s> Inputs<'s> {
-    /// Copies the stream once: chunks share it.
+    /// Copies the stream once: all contenders share it, so that it is as near to each of them.
     pub fn new(stream: &'s Stream) -> Self {
-        let whole = Bytes::copy_from_slice(&stream.bytes);
-        Inputs { stream, whole }
+        let terminator = format!("data: {TERMINATOR}\n\n");
+        let terminated = Bytes::from([&stream.bytes[..], terminator.as_bytes()].concat());
+        Inputs {
+            stream,
+            whole: terminated.slice(..stream.bytes.len()),
+            terminated,
+        }
     }
 
     /// The stream in pieces of this size.
@@ -61,13 +70,6 @@ impl<'s> Inputs<'s> {
         let starts = std::iter::once(&0).chain(&self.stream.ends);
         let piece = |(&start, &end)| self.whole.slice(start..end);
         starts.zip(&self.stream.ends).map(piece).collect()
-    }
-
-    /// The stream, and an event with just this data at its end.
-    fn terminated(&self, data: &str) -> Bytes {
-        [&self.whole[..], format!("data: {data}\n\n").as_bytes()]
-            .concat()
-            .into()
     }
 
     /// A contender out of what drives it, which is given twice: for the timed pass and for the check.

@@ -6,15 +6,12 @@ use bytes::Bytes;
 use sse_io::client::{Connect, ConnectError, Request, Response};
 use sse_io::{Event, EventSource, Parser, Reader};
 
-use super::{BUFFER, CLIENTS, DEFAULT, EVENT_AT_A_TIME, Inputs, OWNED, Pieces};
+use super::{BUFFER, CLIENTS, DEFAULT, EVENT_AT_A_TIME, Inputs, OWNED, Pieces, TERMINATOR};
 use crate::measure::{Contender, Role};
 use crate::sink::Sink;
 
 /// The name of the push parser, which is fed with chunks.
 pub const PARSER: &str = "Parser, lending";
-
-/// An event that no stream has.
-const TERMINATOR: &str = "[END]";
 
 pub(super) fn contenders<'s>(inputs: &Inputs<'s>) -> Vec<Contender<'s>> {
     let buffered = || (inputs.whole.clone(), BUFFER);
@@ -29,7 +26,7 @@ pub(super) fn contenders<'s>(inputs: &Inputs<'s>) -> Vec<Contender<'s>> {
         inputs.contender(
             ours,
             CLIENTS[1],
-            inputs.terminated(TERMINATOR),
+            inputs.terminated.clone(),
             follow_to_terminator,
             follow_to_terminator,
         ),
