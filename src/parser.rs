@@ -23,7 +23,8 @@
 //!   window, where the next piece is appended ([`Interpreter::cut_off`]).
 //! - **Nothing is looked at twice**: a byte is decoded once, marked once, and walked over once, in
 //!   the piece or in the window. A data line of a block with several is copied once, into the data
-//!   buffer. Only the head of a held line, eight bytes, is looked at with each piece.
+//!   buffer. Two things are looked at again: the head of a held line, eight bytes, with each piece, and
+//!   a short input that turns out to be malformed, which is rare ([`Decoder::expected_text`]).
 //!
 //! Every rule of the format stands once: what is a line, what a field and where its value starts in
 //! `line`, what they mean in `interpreter`, malformed bytes in `decode`. After a change run the unit
