@@ -40,3 +40,24 @@ pub(crate) fn shrink(buffer: &mut String) {
         buffer.shrink_to(KEEP / 2);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_given_back_when_little_of_it_is_used() {
+        let with = |used: usize| {
+            let mut buffer = "x".repeat(used);
+            buffer.reserve_exact(8 * KEEP - used);
+            shrink(&mut buffer);
+            assert_eq!(buffer.len(), used);
+            buffer.capacity()
+        };
+        assert!(with(0) <= KEEP / 2);
+        assert!(with(KEEP) < 2 * KEEP);
+        for used in [2 * KEEP, 4 * KEEP] {
+            assert!(with(used) >= 8 * KEEP, "{used}");
+        }
+    }
+}

@@ -168,6 +168,13 @@ impl Interpreter {
         ]
     }
 
+    /// How much is kept for values.
+    #[cfg(test)]
+    pub(super) fn capacity(&mut self) -> usize {
+        let buffers = self.buffers();
+        buffers.iter().map(|buffer| buffer.capacity()).sum()
+    }
+
     /// Whether there is an unfinished event to lose.
     pub(super) fn is_in_block(&self) -> bool {
         let Block { data, name, id, .. } = self.block;

@@ -125,3 +125,27 @@ fn calls_for_events_and_for_items_in_turns_cost_no_more() {
     assert!(scanned <= 11 * stream.len() / 10, "{scanned}");
     assert!(copied <= 11 * stream.len() / 10, "{copied}");
 }
+
+#[test]
+fn what_a_giant_has_left_in_any_buffer_is_given_back() {
+    let giant = "x".repeat(1 << 20);
+    for lines in [
+        format!("id: {giant}\ndata: x\n\n"),
+        format!("id: {giant}\n\n"),
+        format!("event: {giant}\ndata: x\n\n"),
+        format!("data: {giant}\n\n"),
+        format!("{giant}: x\ndata: x\n\n"),
+        format!(": {giant}\n\n"),
+    ] {
+        for size in [1_000, 1 << 14] {
+            let mut parser = Parser::new();
+            // An id is in its buffer until the next one is.
+            let after = [&b"id: 1\ndata: x\n\n:\n\n"[..]; 3];
+            for mut input in lines.as_bytes().chunks(size).chain(after) {
+                while parser.step(&mut input, true) != Step::NeedMore {}
+            }
+            let kept = parser.window.capacity() + parser.interpreter.capacity();
+            assert!(kept <= 4 * buffer::KEEP, "{}: {kept}", &lines[..8]);
+        }
+    }
+}
