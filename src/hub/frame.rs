@@ -393,3 +393,18 @@ impl fmt::Debug for EventId {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reconnection_time_is_any_of_the_range_and_each_as_often() {
+        let range = Duration::from_millis(7)..=Duration::from_millis(8);
+        let frame = Frame::retry(&range).unwrap();
+        let time = |part| frame.retry_at(part).unwrap().event().retry.unwrap();
+        let half = 1 << 63;
+        assert_eq!([time(0), time(half - 1)], [*range.start(); 2]);
+        assert_eq!([time(half), time(u64::MAX)], [*range.end(); 2]);
+    }
+}

@@ -2,9 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use sse_io::hub::{History, RecvError, Resumption, SubscribeError, Subscription};
-use sse_io::{Event, Hub};
+use sse_io::{Emitter, Event, Heartbeat, Hub};
+
+use crate::util::writers::Record;
 
 /// A store in memory. Ids are numbers.
 #[derive(Clone, Default)]
@@ -358,4 +362,41 @@ fn an_id_that_comes_again_in_a_later_page_is_no_circle() {
     let received = drain(&mut after(&hub, 1));
     let wanted: Vec<_> = (2..=300).chain([5]).chain(301..=700).collect();
     assert_eq!(received, wanted);
+}
+
+#[test]
+fn an_id_that_comes_again_after_the_store_was_left_is_no_circle() {
+    let store = Store::default();
+    store.append([1, 2, 3]);
+    let singly = Singly(store.clone());
+    let hub = Hub::builder()
+        .with_history(singly)
+        .with_max_events(1)
+        .build();
+    publish(&hub, [3]);
+    let mut subscription = after(&hub, 1);
+    assert_eq!(drain(&mut subscription), [2, 3]);
+    // The subscription lags, and reads the store once more.
+    store.forget_before(3);
+    store.append([4, 2, 5]);
+    publish(&hub, [4, 2, 5]);
+    assert_eq!(drain(&mut subscription), [4, 2, 5]);
+}
+
+#[test]
+fn a_heartbeat_moves_no_client_back_that_is_ahead() {
+    let store = Store::default();
+    store.append(1..=3);
+    let hub = hub(&store, 10);
+    publish(&hub, [1]);
+    let mut ahead = after(&hub, 3);
+    let record = Record::new();
+    let emitter = Emitter::new(record.writer());
+    let server = emitter.clone();
+    let often = Heartbeat::every(Duration::from_millis(1));
+    let thread = thread::spawn(move || ahead.serve(&server, often));
+    record.wait_until(|calls| calls.len() > 10);
+    emitter.close();
+    thread.join().unwrap();
+    assert_eq!(record.text().replace(":\n\n", ""), "");
 }

@@ -431,6 +431,28 @@ fn events_that_wait_are_joined_into_one_write() {
 }
 
 #[test]
+fn events_with_many_for_others_between_them_are_joined_into_one_write() {
+    let (hub, fanout) = (own(), Fanout::new().unwrap());
+    let (client, connection) = connect();
+    let emitter = ResponseHead::new().start(connection).unwrap();
+    let publish_to = |topic: &str, id: &str| {
+        let event = Event::new(id.to_owned()).with_id(id.to_owned());
+        hub.publish_to([topic], &event).unwrap();
+    };
+    publish_to("rare", "1");
+    // More than are read under one lock.
+    for _ in 0..500 {
+        publish_to("busy", "another");
+    }
+    publish_to("rare", "2");
+    let subscribe = hub.subscribe().with_topics(["rare"]).with_replay(2);
+    let _end = hand_over(subscribe.start().unwrap(), &fanout, emitter, NEVER);
+    hub.close();
+    let text = read_text(client);
+    assert!(text.contains("\r\n1e\r\nid: 1\n"), "{text}");
+}
+
+#[test]
 fn what_is_replayed_comes_before_what_is_new() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
     for id in ["1", "2", "3"] {
@@ -948,21 +970,27 @@ fn who_always_has_more_to_send_does_not_keep_the_slow_lane_to_itself() {
     let greedy = [1, 2, 3, 4].map(|slow| {
         let busy = own();
         let inner = busy.clone();
-        let endless = move |_: &_| {
-            drop(inner.publish(&Event::new("another")));
-            true
+        let (refuse, refused) = mpsc::sync_channel(100);
+        // Reading stops at an event of that size: nobody has ever read everything.
+        let another = Event::new("x".repeat(16 << 10));
+        let endless = move |frame: &Frame| {
+            drop(inner.publish(&another));
+            let _ = refuse.try_send(());
+            frame.id().is_some()
         };
         let subscription = busy.subscribe().with_filter(endless).start().unwrap();
-        (slow_down(subscription, &busy, slow), busy)
+        (slow_down(subscription, &busy, slow), busy, refused)
     });
     let other = slow_down(hub.subscribe().start().unwrap(), &hub, 5);
-    for (valve, _) in &greedy {
+    for (valve, _, refused) in &greedy {
         valve.give(usize::MAX);
-        valve.wait_until(|script| script.taken.len() > 1000);
+        for _ in 0..100 {
+            refused.recv_timeout(DEADLINE).unwrap();
+        }
     }
     other.give(usize::MAX);
     other.wait_for(&frame("1"));
-    greedy.iter().for_each(|(_, busy)| busy.close());
+    greedy.iter().for_each(|(_, busy, _)| busy.close());
 }
 
 #[test]
