@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::mem;
+use std::time::Instant;
 
 use super::error::RecvError;
 use super::subscription::{Gathered, Subscription};
@@ -178,8 +179,11 @@ impl Subscription {
         });
         // Thousands may wait: only small events are worth a buffer until the next comes.
         buffer.shrink(KEPT_BUFFER);
-        match (self.wait(due), heartbeat) {
-            (false, Some(heartbeat)) => self.beat(emitter, heartbeat, buffer),
+        let raised = self.wait(due);
+        // Where each event that the filter refuses brings another one, the signal is always raised.
+        let is_due = || !raised || due.is_some_and(|due| due <= Instant::now());
+        match heartbeat {
+            Some(heartbeat) if is_due() => self.beat(emitter, heartbeat, buffer),
             _ => Ok(()),
         }
     }
