@@ -179,11 +179,11 @@ impl Subscription {
         });
         // Thousands may wait: only small events are worth a buffer until the next comes.
         buffer.shrink(KEPT_BUFFER);
-        let raised = self.wait(due);
-        // Where each event that the filter refuses brings another one, the signal is always raised.
-        let is_due = || !raised || due.is_some_and(|due| due <= Instant::now());
+        self.wait(due);
+        // Also where something woke it: each event that the filter refuses may bring another one.
+        let is_due = due.is_some_and(|due| due <= Instant::now());
         match heartbeat {
-            Some(heartbeat) if is_due() => self.beat(emitter, heartbeat, buffer),
+            Some(heartbeat) if is_due => self.beat(emitter, heartbeat, buffer),
             _ => Ok(()),
         }
     }
