@@ -19,6 +19,7 @@ use sse_io::{Event, Hub, Reader};
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::numbered::{Progress, Tally, length, pause, stall};
 use crate::rng::Rng;
 
 const CLIENTS: u64 = 16;
@@ -29,17 +30,6 @@ const LOG: usize = 64;
 /// How many bytes the disk has, and each of the store's files about.
 const DISK: u64 = 1 << 20;
 const SEGMENT: u64 = 64 << 10;
-
-/// What it came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) published: u64,
-    pub(crate) delivered: u64,
-    pub(crate) told: u64,
-    pub(crate) untold: u64,
-    /// How often the disk was full.
-    pub(crate) full: u64,
-}
 
 /// A file system of its own where this process may mount one, otherwise a folder in which the store
 /// itself stops at the same size.
@@ -229,8 +219,8 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// Goes on for so long.
-pub(crate) fn run(time: Duration) -> Result<Tally> {
+/// Goes on for so long. Returns how often the disk was full, too.
+pub(crate) fn run(time: Duration) -> Result<(Tally, u64)> {
     let store = Arc::new(Store::new()?);
     let hub = || {
         let builder = Hub::builder().with_id_policy(IdPolicy::Own);
@@ -264,14 +254,15 @@ pub(crate) fn run(time: Duration) -> Result<Tally> {
         for follower in followers {
             follower.join().map_err(|_| "a follower has panicked")??;
         }
-        let mut tally = published?;
+        let (published, full) = published?;
+        let mut tally = Tally {
+            published,
+            ..Tally::default()
+        };
         for client in clients {
-            let one = client.join().map_err(|_| "a client has panicked")??;
-            tally.delivered += one.delivered;
-            tally.told += one.told;
-            tally.untold += one.untold;
+            tally += client.join().map_err(|_| "a client has panicked")??;
         }
-        Ok(tally)
+        Ok((tally, full))
     })
 }
 
@@ -310,27 +301,24 @@ fn wait_for_hubs(shared: &Shared, number: u64) {
     }
 }
 
-/// Publishes until then. When the disk is full, nobody does anything about it for a while.
-fn publish(shared: &Shared, until: Instant) -> Result<Tally> {
+/// Publishes until then. When the disk is full, nobody does anything about it for a while. Returns how
+/// many events that were, and how often it was full.
+fn publish(shared: &Shared, until: Instant) -> Result<(u64, u64)> {
     let mut rng = Rng(u64::MAX);
-    let mut tally = Tally::default();
+    let (mut published, mut full) = (0, 0);
     let mut patience = None;
     while Instant::now() < until {
         for _ in 0..rng.below(32) {
-            let filler = match rng.below(64) {
-                0 => rng.below(20_000),
-                _ => rng.below(100),
-            };
-            match shared.store.append(filler) {
-                Ok(number) => (tally.published, patience) = (number, None),
+            match shared.store.append(length(&mut rng)) {
+                Ok(number) => (published, patience) = (number, None),
                 Err(error) if error.kind() == ErrorKind::StorageFull => match &mut patience {
                     None => {
-                        tally.full += 1;
+                        full += 1;
                         patience = Some(rng.below(100));
                     }
                     Some(0) => {
                         // What is not published yet is not to be lost.
-                        wait_for_hubs(shared, tally.published);
+                        wait_for_hubs(shared, published);
                         shared.store.free()?;
                     }
                     Some(left) => *left -= 1,
@@ -338,73 +326,59 @@ fn publish(shared: &Shared, until: Instant) -> Result<Tally> {
                 Err(error) => return Err(error.into()),
             }
         }
-        // Paces the load; nothing waits for this.
-        thread::sleep(Duration::from_micros(rng.below(4_000) as u64));
+        pause(&mut rng);
     }
-    match tally.full {
+    match full {
         0 => Err("the disk was never full".into()),
-        _ => Ok(tally),
+        _ => Ok((published, full)),
     }
 }
 
 /// Hops between the hubs until they are closed.
 fn stay(shared: &Shared, mut rng: Rng) -> Result<Tally> {
-    let mut tally = Tally::default();
-    let mut last = None;
+    let mut progress = Progress::default();
+    let stall = |events| stall(&shared.hubs[0].1, events, &shared.stop);
     while !shared.stop.load(Ordering::Relaxed) {
-        visit(shared, &mut rng, &mut last, &mut tally)?;
+        visit(shared, &mut rng, &mut progress, stall)?;
         if rng.below(4) == 0 {
             // Away for longer than the logs remember, or the store does.
             let events = [8 * LOG, 8_000][rng.below(2)];
-            stall(shared, rng.below(events));
+            stall(rng.below(events));
         }
     }
-    Ok(tally)
+    Ok(progress.tally)
 }
 
 /// One subscription, which ends at some point.
-fn visit(shared: &Shared, rng: &mut Rng, last: &mut Option<u64>, tally: &mut Tally) -> Result<()> {
+fn visit(
+    shared: &Shared,
+    rng: &mut Rng,
+    progress: &mut Progress,
+    stall: impl Fn(usize),
+) -> Result<()> {
     let (hub, _) = &shared.hubs[rng.below(2)];
-    let id = last.map_or_else(String::new, |last| last.to_string());
+    let id = progress.come_back();
     // The hub may be closed by now.
     let Ok(mut subscription) = hub.subscribe().with_last_event_id(id).start() else {
         return Ok(());
     };
-    let mut told = matches!(subscription.resumption(), Resumption::Gap { .. });
-    tally.told += u64::from(told);
+    if matches!(subscription.resumption(), Resumption::Gap { .. }) {
+        progress.gap();
+    }
     for _ in 0..1 + rng.below(2_000) {
         if rng.below(512) == 0 {
-            stall(shared, rng.below(8 * LOG));
+            stall(rng.below(8 * LOG));
         }
         let frame = match subscription.recv() {
             Ok(frame) => frame,
             Err(RecvError::Lagged { .. }) => {
-                told = true;
-                tally.told += 1;
+                progress.gap();
                 continue;
             }
             Err(RecvError::Closed) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let number = number(&frame.event())?;
-        let is_next = last.is_none_or(|last| number == last + 1);
-        let is_later = last.is_none_or(|last| number > last);
-        if !is_later || !(is_next || told) {
-            tally.untold += 1;
-        }
-        told = false;
-        tally.delivered += 1;
-        *last = Some(number);
+        progress.event(number(&frame.event())?);
     }
     Ok(())
-}
-
-/// Does nothing until so many more events are published, or it is over.
-fn stall(shared: &Shared, events: usize) {
-    let (_, done) = &shared.hubs[0];
-    let until = done.load(Ordering::Relaxed) + events as u64;
-    while done.load(Ordering::Relaxed) < until && !shared.stop.load(Ordering::Relaxed) {
-        // Paces the load; nothing waits for this.
-        thread::sleep(Duration::from_millis(1));
-    }
 }

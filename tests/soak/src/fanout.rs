@@ -14,6 +14,7 @@ use sse_io::hub::{Fanout, IdPolicy};
 use sse_io::{Event, Heartbeat, Hub, Reader, ResponseHead};
 
 use crate::Result;
+use crate::numbered::{Progress, Tally, length, pause, stall};
 use crate::rng::Rng;
 
 const CLIENTS: u64 = 64;
@@ -23,15 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What the log holds: a client that stalls for longer has lagged.
 const LOG: usize = 256;
-
-/// What it came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) published: u64,
-    pub(crate) delivered: u64,
-    pub(crate) told: u64,
-    pub(crate) untold: u64,
-}
 
 struct Shared {
     hub: Hub,
@@ -62,10 +54,7 @@ pub(crate) fn run(time: Duration) -> Result<Tally> {
     shared.hub.close();
     let mut tally = Tally::default();
     for client in clients {
-        let one = client.join().map_err(|_| "a client has panicked")??;
-        tally.delivered += one.delivered;
-        tally.told += one.told;
-        tally.untold += one.untold;
+        tally += client.join().map_err(|_| "a client has panicked")??;
     }
     tally.published = shared.published.load(Ordering::Relaxed);
     let deadline = Instant::now() + DEADLINE;
@@ -83,15 +72,10 @@ fn publish(shared: &Shared, until: Instant) -> Result<()> {
     while Instant::now() < until {
         for _ in 0..rng.below(32) {
             let number = shared.published.fetch_add(1, Ordering::Relaxed) + 1;
-            let filler = match rng.below(64) {
-                0 => rng.below(20_000),
-                _ => rng.below(100),
-            };
-            let event = Event::new("x".repeat(filler)).with_id(number.to_string());
+            let event = Event::new("x".repeat(length(&mut rng))).with_id(number.to_string());
             shared.hub.publish(&event)?;
         }
-        // Paces the load; nothing waits for this.
-        thread::sleep(Duration::from_micros(rng.below(4_000) as u64));
+        pause(&mut rng);
     }
     Ok(())
 }
@@ -99,12 +83,11 @@ fn publish(shared: &Shared, until: Instant) -> Result<()> {
 /// Comes and goes until the hub is closed.
 fn stay(shared: &Shared, mut rng: Rng) -> Result<Tally> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let mut tally = Tally::default();
-    let mut last = None;
+    let mut progress = Progress::default();
     while !shared.stop.load(Ordering::Relaxed) {
-        visit(shared, &listener, &mut rng, &mut last, &mut tally)?;
+        visit(shared, &listener, &mut rng, &mut progress)?;
     }
-    Ok(tally)
+    Ok(progress.tally)
 }
 
 /// One connection, which the client drops at some point, or the server.
@@ -112,8 +95,7 @@ fn visit(
     shared: &Shared,
     listener: &TcpListener,
     rng: &mut Rng,
-    last: &mut Option<u64>,
-    tally: &mut Tally,
+    progress: &mut Progress,
 ) -> Result<()> {
     let (client, proxy) = match rng.below(2) {
         0 => (TcpStream::connect(listener.local_addr()?)?, None),
@@ -121,11 +103,10 @@ fn visit(
     };
     client.set_read_timeout(Some(DEADLINE))?;
     let (server, _) = listener.accept()?;
-    let id = last.map_or_else(String::new, |last| last.to_string());
     let subscribe = shared
         .hub
         .subscribe()
-        .with_last_event_id(id)
+        .with_last_event_id(progress.come_back())
         .with_gap_event(Event::new("").with_name("gap"));
     match subscribe.start() {
         Ok(subscription) => {
@@ -134,7 +115,7 @@ fn visit(
             // How it ends is for the client to see.
             let _ = subscription.serve_in(&shared.fanout, emitter, heartbeat);
             // A client that resets its connection sees no error of its own.
-            read(shared, &client, rng, last, tally)?;
+            read(shared, &client, rng, progress)?;
         }
         // The hub is closed. The proxy waits for this end.
         Err(_) => drop(server),
@@ -161,13 +142,7 @@ fn behind_a_proxy(listener: &TcpListener) -> Result<Proxied> {
     Ok((client, Some(relay)))
 }
 
-fn read(
-    shared: &Shared,
-    client: &TcpStream,
-    rng: &mut Rng,
-    last: &mut Option<u64>,
-    tally: &mut Tally,
-) -> Result<()> {
+fn read(shared: &Shared, client: &TcpStream, rng: &mut Rng, progress: &mut Progress) -> Result<()> {
     let mut connection = BufReader::new(client);
     let mut line = String::new();
     while line != "\r\n" {
@@ -177,41 +152,21 @@ fn read(
         }
     }
     let mut reader = Reader::new(connection);
-    let mut told = false;
     for _ in 0..1 + rng.below(2_000) {
         if rng.below(512) == 0 {
-            stall(shared, rng.next() % (8 * LOG as u64));
+            stall(&shared.published, rng.below(8 * LOG), &shared.stop);
         }
         let Some(event) = reader.read_event()? else {
             break;
         };
         if event.event_type() == "gap" {
-            told = true;
-            tally.told += 1;
+            progress.gap();
             continue;
         }
         let number = event.id.as_deref().and_then(|id| id.parse().ok());
-        let number: u64 = number.ok_or("an event without its number")?;
-        let is_next = last.is_none_or(|last| number == last + 1);
-        let is_later = last.is_none_or(|last| number > last);
-        // A gap says that something is missing, or may be; nothing comes twice.
-        if !is_later || !(is_next || told) {
-            tally.untold += 1;
-        }
-        told = false;
-        tally.delivered += 1;
-        *last = Some(number);
+        progress.event(number.ok_or("an event without its number")?);
     }
     Ok(())
-}
-
-/// Does not read until so many more events are published, or it is over.
-fn stall(shared: &Shared, events: u64) {
-    let until = shared.published.load(Ordering::Relaxed) + events;
-    while shared.published.load(Ordering::Relaxed) < until && !shared.stop.load(Ordering::Relaxed) {
-        // Paces the load; nothing waits for this.
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// How many descriptors the process has.

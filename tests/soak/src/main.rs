@@ -14,6 +14,7 @@ mod client;
 mod disk;
 mod fanout;
 mod hub;
+mod numbered;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../util/outages.rs"]
 mod outages;
