@@ -57,6 +57,14 @@ fn hand_over<S: Socket + 'static>(
     ended
 }
 
+/// Hands a connection over that takes everything, for a subscription to everything.
+fn connect_valve(hub: &Hub, fanout: &Fanout) -> (Valve, Receiver<Ending>) {
+    let valve = Valve::open();
+    let subscription = hub.subscribe().start().unwrap();
+    let end = hand_over(subscription, fanout, valve.emitter(), NEVER);
+    (valve, end)
+}
+
 #[track_caller]
 fn ended(receiver: &Receiver<Ending>) -> Ending {
     receiver.recv_timeout(DEADLINE).expect("it ends")
@@ -822,9 +830,7 @@ fn a_client_that_hangs_up_is_noticed_without_an_event_and_its_place_is_free() {
 #[test]
 fn who_is_there_when_it_is_looked_at_stays() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, _end) = connect_valve(&hub, &fanout);
     valve.wait_until(|script| script.looks > 0);
     publish(&hub, "1");
     valve.wait_for(&frame("1"));
@@ -896,9 +902,7 @@ fn who_leaves_takes_nobody_along() {
 #[test]
 fn a_write_that_is_interrupted_is_done_again() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, _end) = connect_valve(&hub, &fanout);
     valve.with(|script| script.interruptions = 3);
     publish(&hub, "1");
     valve.wait_for(&frame("1"));
@@ -1000,9 +1004,7 @@ fn who_takes_nothing_at_all_is_gone_after_the_write_timeout() {
         .with_write_timeout(Duration::from_millis(100))
         .build()
         .unwrap();
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, end) = connect_valve(&hub, &fanout);
     valve.give(5);
     publish(&hub, "1");
     match ended(&end) {
@@ -1019,9 +1021,7 @@ fn who_takes_something_at_each_try_is_not_gone() {
         .with_write_timeout(Duration::from_millis(400))
         .build()
         .unwrap();
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, _end) = connect_valve(&hub, &fanout);
     // Longer than the time-out after the last: the slow lane looks before each try, and is given a byte.
     valve.with(|script| (script.room, script.room_at_a_look) = (5, 1));
     publish(&hub, "1");
@@ -1034,9 +1034,7 @@ fn who_takes_something_at_each_try_is_not_gone() {
 #[test]
 fn a_client_that_stalls_is_tried_again_and_goes_on() {
     let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, _end) = connect_valve(&hub, &fanout);
     valve.give(5);
     publish(&hub, "1");
     while fanout.stats().slow == 0 {
@@ -1363,9 +1361,7 @@ fn connections_are_spread_over_the_threads() {
 #[test]
 fn an_event_wakes_the_threads_and_waits_for_no_look() {
     let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
-    let valve = Valve::open();
-    let subscription = hub.subscribe().start().unwrap();
-    let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
+    let (valve, _end) = connect_valve(&hub, &fanout);
     // A look comes once in a second.
     within(DEADLINE, move || {
         for n in 0..100 {

@@ -215,15 +215,17 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher;
+
     use super::*;
+    use crate::event::Event;
+    use crate::hub::frame::Frame;
 
     #[test]
     fn a_key_is_its_own_hash() {
         let hasher = BuildHasherDefault::<PassOn>::default();
-        assert_eq!(std::hash::BuildHasher::hash_one(&hasher, 7_u64), 7);
+        assert_eq!(hasher.hash_one(7_u64), 7);
     }
-    use crate::event::Event;
-    use crate::hub::frame::Frame;
 
     fn log(age: Option<Duration>) -> Log {
         Log::new(Limits {
