@@ -340,20 +340,20 @@ impl Parser {
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
         let completes = self.decoder.has_partial();
-        if self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP {
-            if !comments && self.interpreter.pass_heartbeat(input) {
-                *input = &[];
-                return Step::NeedMore;
-            }
-            if input.len() <= SHORT && self.take_short(input) {
-                return self.walk_window(comments);
-            }
+        let is_plain =
+            self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP;
+        if is_plain && !comments && self.interpreter.pass_heartbeat(input) {
+            *input = &[];
+            return Step::NeedMore;
+        }
+        self.interpreter.keep(&self.window);
+        if is_plain && input.len() <= SHORT && self.take_short(input) {
+            return self.walk_window(comments);
         }
         let mut character = [0; 4];
         let chunk = &input[..input.len().min(CHUNK)];
         let (mut piece, taken) = self.decoder.decode(chunk, &mut character);
         *input = &input[taken..];
-        self.interpreter.keep(&self.window);
         if self.line == Line::First {
             if piece.is_empty() {
                 // A partial character, which may be the mark.
@@ -377,7 +377,8 @@ impl Parser {
         }
     }
 
-    /// Has the window be this input, which begins a line, unless something in it is malformed.
+    /// Has the window be this input, which begins a line, unless something in it is malformed. What is
+    /// needed of the window is kept by now.
     ///
     /// The copy is validated, not the original: it starts at a word and is padded to whole words,
     /// because std looks at bytes beside whole words one by one. The line breaks are marked in the
@@ -389,7 +390,6 @@ impl Parser {
         if text.is_empty() {
             return false;
         }
-        self.interpreter.keep(&self.window);
         let mut bytes = mem::take(&mut self.window).into_bytes();
         bytes.clear();
         bytes.reserve(text.len() + WORDS);
