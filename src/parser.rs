@@ -109,9 +109,10 @@ pub struct Parser {
 /// Where in a line the input goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// At the start of the stream, where a byte order mark may come.
-    First,
     Start,
+    /// At the start of a line, where this character is passed over: a byte order mark at the start of
+    /// the stream, an LF behind a CR.
+    Before(char),
     /// In a line whose beginning came with earlier input.
     Partial(Rest),
 }
@@ -133,7 +134,7 @@ impl Parser {
     /// A parser at the start of a stream.
     pub fn new() -> Self {
         Parser {
-            line: Line::First,
+            line: Line::Before(BYTE_ORDER_MARK),
             decoder: Decoder::default(),
             marks: Marks::default(),
             window: String::new(),
@@ -339,10 +340,17 @@ impl Parser {
     /// Goes on in the input, which is not empty, from its front: takes one piece.
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
+        if self.line == Line::Start {
+            self.line = Line::behind(self.window.as_bytes());
+        }
         let completes = self.decoder.has_partial();
         let is_plain =
             self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP;
-        if is_plain && !comments && self.interpreter.pass_heartbeat(input) {
+        if is_plain && !comments && self.interpreter.is_heartbeat(input) {
+            self.interpreter.keep(&self.window);
+            self.window.clear();
+            self.cursor.at = 0;
+            self.line = Line::behind(input);
             *input = &[];
             return Step::NeedMore;
         }
@@ -354,12 +362,12 @@ impl Parser {
         let chunk = &input[..input.len().min(CHUNK)];
         let (mut piece, taken) = self.decoder.decode(chunk, &mut character);
         *input = &input[taken..];
-        if self.line == Line::First {
+        if let Line::Before(character) = self.line {
             if piece.is_empty() {
-                // A partial character, which may be the mark.
+                // A partial character, which may be this one.
                 return Step::NeedMore;
             }
-            piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
+            piece = piece.strip_prefix(character).unwrap_or(piece);
             self.line = Line::Start;
             self.interpreter.reserve();
         }
@@ -373,7 +381,7 @@ impl Parser {
         match self.line {
             Line::Partial(Rest::Held) => self.walk_joined(piece, comments),
             Line::Partial(rest) => self.walk_rest(piece, rest, comments),
-            Line::First | Line::Start => self.walk_piece(piece, Cursor::new(0), comments),
+            Line::Start | Line::Before(_) => self.walk_piece(piece, Cursor::new(0), comments),
         }
     }
 
@@ -418,7 +426,7 @@ impl Parser {
             cursor,
             ..
         } = self;
-        match interpreter.walk(window, marks, cursor, comments) {
+        match interpreter.walk(window, marks.words(), cursor, comments) {
             Step::NeedMore => self.end_window(comments),
             step => step,
         }
@@ -449,7 +457,7 @@ impl Parser {
     fn walk_piece(&mut self, piece: &str, mut cursor: Cursor, comments: bool) -> Step {
         let mut step = self
             .interpreter
-            .walk(piece, &self.marks, &mut cursor, comments);
+            .walk(piece, self.marks.words(), &mut cursor, comments);
         if step != Step::NeedMore {
             self.lend(piece, cursor);
             return step;
@@ -486,7 +494,7 @@ impl Parser {
     #[inline(never)]
     fn walk_rest(&mut self, piece: &str, rest: Rest, comments: bool) -> Step {
         let mut cursor = Cursor::new(0);
-        let end = cursor.next_break(&self.marks);
+        let end = cursor.next_break(self.marks.words());
         let more = &piece[..end.unwrap_or(piece.len())];
         let (rest, step) = self.interpreter.more(rest, more);
         let Some(end) = end else {
@@ -494,8 +502,7 @@ impl Parser {
             return step;
         };
         self.line = Line::Start;
-        self.interpreter.end_line(piece.as_bytes()[end]);
-        cursor.at = end + 1;
+        cursor.pass_break(self.marks.words(), piece.as_bytes(), end);
         if step != Step::NeedMore {
             self.lend(piece, cursor);
             return step;
@@ -509,7 +516,7 @@ impl Parser {
         self.interpreter.keep(text);
         let begun = &text[at..];
         if begun.is_empty() && !self.decoder.has_partial() {
-            self.line = Line::Start;
+            self.line = Line::behind(text.as_bytes());
             return Step::NeedMore;
         }
         let (rest, step) = self.interpreter.cut_off(begun, comments);
@@ -520,7 +527,7 @@ impl Parser {
     /// Whether there is an unfinished event to lose, or a line that may belong to one.
     pub(crate) fn is_unfinished(&self) -> bool {
         let in_line = match self.line {
-            Line::First | Line::Start => self.decoder.has_partial(),
+            Line::Start | Line::Before(_) => self.decoder.has_partial(),
             Line::Partial(Rest::Skipped) => false,
             Line::Partial(Rest::Data) => true,
             Line::Partial(Rest::Held) => !self.window.starts_with(':'),
@@ -534,7 +541,6 @@ impl Parser {
         if self.window[..self.cursor.at].ends_with("\r\n") {
             // It was told at the CR, with or without the LF.
             self.cursor.at -= 1;
-            self.interpreter.end_line(scan::CR);
         }
         self.window.truncate(self.cursor.at);
         end - self.cursor.at
@@ -586,9 +592,19 @@ impl Parser {
 
     fn begin_stream(&mut self) {
         self.rewind();
-        self.line = Line::First;
+        self.line = Line::Before(BYTE_ORDER_MARK);
         self.decoder.reset();
-        self.interpreter.begin_stream();
+    }
+}
+
+impl Line {
+    /// At the start of the line behind this text, which ends with a line break, if it is not empty.
+    #[inline(always)]
+    fn behind(text: &[u8]) -> Self {
+        match text.ends_with(&[scan::CR]) {
+            true => Line::Before('\n'),
+            false => Line::Start,
+        }
     }
 }
 

@@ -123,10 +123,10 @@ impl Marks {
         }
     }
 
-    /// The marks of the 64 bytes with that number.
+    /// The marks, 64 bytes to a word.
     #[inline(always)]
-    pub(crate) fn word(&self, number: usize) -> Option<u64> {
-        self.words[..self.len].get(number).copied()
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words[..self.len]
     }
 }
 
@@ -377,8 +377,7 @@ mod tests {
                     *byte = letters[(seed >> 27) as usize % letters.len()];
                 }
                 marks.set(&bytes);
-                let words = (0..).map_while(|number| marks.word(number));
-                let found = (0..).zip(words).flat_map(|(number, word)| {
+                let found = (0..).zip(marks.words()).flat_map(|(number, word)| {
                     let bits = (0..BLOCK).filter(move |bit| word >> bit & 1 == 1);
                     bits.map(move |bit| BLOCK * number + bit)
                 });

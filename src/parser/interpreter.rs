@@ -10,7 +10,7 @@ use super::line::{self, Cursor, Field, Head};
 use crate::buffer;
 use crate::digits::whole_number;
 use crate::event::Event;
-use crate::scan::{CR, LF, Marks, count};
+use crate::scan::count;
 
 /// The lines of a stream, interpreted.
 ///
@@ -21,9 +21,6 @@ use crate::scan::{CR, LF, Marks, count};
 pub(super) struct Interpreter {
     /// What an event may cost to keep.
     limit: usize,
-    /// The last text ended with a CR, or the walk stopped behind one: an LF that comes now belongs to
-    /// it.
-    after_cr: bool,
     block: Block,
     /// The comment that the walk has come to.
     comment: Span,
@@ -88,7 +85,7 @@ struct Block {
 }
 
 /// The event was too large: only its `id` and `retry` still count.
-const OVERSIZE: usize = usize::MAX;
+const OVERSIZE: usize = isize::MAX as usize + 1;
 
 /// What becomes of a line that the end of the text cuts off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +102,6 @@ impl Interpreter {
     pub(super) fn new(limit: usize) -> Self {
         Interpreter {
             limit,
-            after_cr: false,
             block: Block::default(),
             comment: Span::default(),
             data: String::new(),
@@ -142,11 +138,6 @@ impl Interpreter {
 
     pub(super) fn retry(&self) -> Option<Duration> {
         self.retry
-    }
-
-    /// Forgets how the last text ended.
-    pub(super) fn begin_stream(&mut self) {
-        self.after_cr = false;
     }
 
     /// Has room in every buffer for a short value, so that it makes no difference which of them is
@@ -188,15 +179,13 @@ impl Interpreter {
     pub(super) fn walk(
         &mut self,
         text: &str,
-        marks: &Marks,
+        marks: &[u64],
         cursor: &mut Cursor,
         comments: bool,
     ) -> Step {
+        // A copy, so that it stays in registers.
         let mut here = *cursor;
         let step = self.walk_from(text, marks, &mut here, comments);
-        if here.at > 0 {
-            self.after_cr = text.as_bytes()[here.at - 1] == CR;
-        }
         *cursor = here;
         step
     }
@@ -205,7 +194,7 @@ impl Interpreter {
     fn walk_from(
         &mut self,
         text: &str,
-        marks: &Marks,
+        marks: &[u64],
         cursor: &mut Cursor,
         comments: bool,
     ) -> Step {
@@ -213,13 +202,9 @@ impl Interpreter {
         if self.block.progress == Progress::Complete {
             self.begin_block();
         }
-        if self.after_cr && bytes.get(cursor.at) == Some(&LF) {
-            cursor.next_break(marks);
-            cursor.at += 1;
-        }
         while let Some(end) = cursor.next_break(marks) {
-            let from = std::mem::replace(&mut cursor.at, end + 1);
-            cursor.pass_lf(marks, bytes, end);
+            let from = cursor.at;
+            cursor.pass_break(marks, bytes, end);
             if from == end {
                 if self.end_block() {
                     return Step::Event;
@@ -256,16 +241,12 @@ impl Interpreter {
         self.block.progress == Progress::Idle && !self.grown
     }
 
-    /// Passes over a heartbeat, if the input is nothing else and it means nothing now: it need not be
+    /// Whether the input is nothing but a heartbeat, and that means nothing now: it need not be
     /// decoded.
     #[inline(always)]
-    pub(super) fn pass_heartbeat(&mut self, input: &[u8]) -> bool {
+    pub(super) fn is_heartbeat(&self, input: &[u8]) -> bool {
         let idle = self.block.progress != Progress::Begun && !self.grown;
-        if !(idle && line::are_idle(input)) {
-            return false;
-        }
-        self.after_cr = input.ends_with(&[CR]);
-        true
+        idle && line::are_idle(input)
     }
 
     /// A data line. False, as for every field, when the event becomes too large by it or was that
@@ -388,8 +369,12 @@ impl Interpreter {
     #[inline(always)]
     fn charge(&mut self, cost: usize) -> bool {
         self.block.progress = Progress::Begun;
-        self.block.size = self.block.size.saturating_add(cost);
-        self.block.size <= self.limit
+        let size = self.block.size + cost;
+        let fits = size <= self.limit;
+        if fits {
+            self.block.size = size;
+        }
+        fits
     }
 
     /// Turns the event into one that is skipped; true when it was not that already, and is to be
@@ -514,12 +499,6 @@ impl Interpreter {
             false => Step::NeedMore,
         };
         (Rest::Skipped, step)
-    }
-
-    /// The end of a line by this break, outside of a walk.
-    #[inline(always)]
-    pub(super) fn end_line(&mut self, byte: u8) {
-        self.after_cr = byte == CR;
     }
 
     /// The event that the walk over this text has come to, of strings made by `make`.

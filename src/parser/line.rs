@@ -1,6 +1,6 @@
 //! Lines: where they end in a text, and which field their beginning names.
 
-use crate::scan::{self, BLOCK, CR, EACH, LF, Marks};
+use crate::scan::{self, BLOCK, CR, EACH, LF};
 
 /// Where a walk over the lines of a text has come to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,9 +30,9 @@ impl Cursor {
 
     /// The next line break.
     #[inline(always)]
-    pub(super) fn next_break(&mut self, marks: &Marks) -> Option<usize> {
+    pub(super) fn next_break(&mut self, marks: &[u64]) -> Option<usize> {
         while self.hits == 0 {
-            self.hits = marks.word(self.words)?;
+            self.hits = *marks.get(self.words)?;
             self.words += 1;
             self.base = self.base.wrapping_add(BLOCK);
         }
@@ -43,7 +43,7 @@ impl Cursor {
 
     /// Passes over lines that are blank or comments.
     #[inline(always)]
-    pub(super) fn pass_idle(&mut self, marks: &Marks, text: &[u8]) {
+    pub(super) fn pass_idle(&mut self, marks: &[u64], text: &[u8]) {
         while text.get(self.at).is_some_and(|&first| is_idle(first)) {
             let Some(end) = self.next_break(marks) else {
                 break;
@@ -52,10 +52,11 @@ impl Cursor {
         }
     }
 
-    /// Passes the LF of a CRLF, if the break at `end` is the CR of one.
+    /// Passes the break at `end`, which is the next one; it may be a CRLF.
     #[inline(always)]
-    pub(super) fn pass_lf(&mut self, marks: &Marks, text: &[u8], end: usize) {
-        if text[end] == CR && text.get(end + 1) == Some(&LF) {
+    pub(super) fn pass_break(&mut self, marks: &[u64], text: &[u8], end: usize) {
+        self.at = end + 1;
+        if text.get(end) == Some(&CR) && text.get(end + 1) == Some(&LF) {
             self.next_break(marks);
             self.at = end + 2;
         }
@@ -143,8 +144,13 @@ fn before_value<const N: usize>(name: &[u8; N], head: Head) -> Option<usize> {
     if !head.starts_with(name) {
         return None;
     }
-    match head.byte(N) {
-        b':' => Some(N + 1 + usize::from(head.byte(N + 1) == b' ')),
+    let behind = [head.byte(N), head.byte(N + 1)];
+    // Compared as one number.
+    if u16::from_le_bytes(behind) == u16::from_le_bytes(*b": ") {
+        return Some(N + 2);
+    }
+    match behind[0] {
+        b':' => Some(N + 1),
         CR | LF => Some(N),
         _ => None,
     }
@@ -190,8 +196,13 @@ pub(super) fn holds_nul(text: &[u8], from: usize, length: usize) -> bool {
             let head = head | EACH << (8 * length);
             head.wrapping_sub(EACH) & !head & (EACH * 0x80) != 0
         }
-        _ => text[from..from + length].contains(&0),
+        _ => holds_nul_anywhere(&text[from..from + length]),
     }
+}
+
+#[inline(never)]
+fn holds_nul_anywhere(text: &[u8]) -> bool {
+    text.contains(&0)
 }
 
 /// Name and value of a line with an unknown field.
