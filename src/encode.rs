@@ -182,7 +182,7 @@ pub(crate) fn begin_event(event: &Event<'_>, out: &mut Vec<u8>) -> Result<Lines,
     if let Some(millis) = millis {
         number("retry", millis, out);
     }
-    for (name, value) in &event.extensions {
+    for (name, value) in event.extensions.iter() {
         field(name, value, out);
     }
     Ok(Lines::begin(b"data:", out))
@@ -210,7 +210,7 @@ pub(crate) fn decode(wire: &str) -> Event<'_> {
                 data.push('\n');
                 data.push_str(value);
             }
-            _ => event.extensions.push((name.into(), value.into())),
+            _ => event.extensions.push(name, value),
         }
     }
     event
@@ -367,7 +367,7 @@ fn check(event: &Event<'_>) -> Result<Option<u64>, InvalidField> {
     if let Some(id) = &event.id {
         valid_id(id)?;
     }
-    for (name, value) in &event.extensions {
+    for (name, value) in event.extensions.iter() {
         extension_name(name)?;
         one_line("extension value", value)?;
     }

@@ -1,7 +1,12 @@
 //! The event: plain data, used in both directions.
 
+mod extensions;
+
 use std::borrow::Cow;
 use std::time::Duration;
+
+pub use extensions::Extensions;
+pub(crate) use extensions::Fields;
 
 /// One event of a stream, as sent or as received.
 ///
@@ -35,9 +40,8 @@ pub struct Event<'a> {
     pub retry: Option<Duration>,
     /// The payload. CRLF, CR and LF in it are sent as line breaks, which read back as LF.
     pub data: Cow<'a, str>,
-    /// Fields that the standard does not know, as name and value, in the order of the stream.
-    /// Clients that follow the standard ignore them.
-    pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The fields that the standard does not know. Clients that follow it ignore them.
+    pub extensions: Extensions,
 }
 
 impl<'a> Event<'a> {
@@ -106,12 +110,8 @@ impl<'a> Event<'a> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use = "the setter returns the event"]
-    pub fn with_extension(
-        mut self,
-        name: impl Into<Cow<'a, str>>,
-        value: impl Into<Cow<'a, str>>,
-    ) -> Self {
-        self.extensions.push((name.into(), value.into()));
+    pub fn with_extension(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.extensions.push(name.as_ref(), value.as_ref());
         self
     }
 
@@ -148,11 +148,7 @@ impl<'a> Event<'a> {
             id: self.id.map(own),
             retry: self.retry,
             data: own(self.data),
-            extensions: self
-                .extensions
-                .into_iter()
-                .map(|(n, v)| (own(n), own(v)))
-                .collect(),
+            extensions: self.extensions,
         }
     }
 }

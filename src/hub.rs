@@ -599,15 +599,12 @@ impl Keys {
 
 /// The same event with another id, borrowing all it can.
 fn with_id<'a>(event: &'a Event<'_>, id: &'a str) -> Event<'a> {
-    let extensions = event.extensions.iter();
     Event {
         name: event.name.as_deref().map(Cow::Borrowed),
         id: Some(Cow::Borrowed(id)),
         retry: event.retry,
         data: Cow::Borrowed(&event.data),
-        extensions: extensions
-            .map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value)))
-            .collect(),
+        extensions: event.extensions.clone(),
     }
 }
 

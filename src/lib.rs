@@ -96,7 +96,7 @@ mod writer;
 pub use client::EventSource;
 pub use emitter::{Emitter, Heartbeat, HeartbeatThread};
 pub use encode::InvalidField;
-pub use event::Event;
+pub use event::{Event, Extensions};
 pub use from_text::ParseEventError;
 pub use http::ResponseHead;
 pub use hub::Hub;

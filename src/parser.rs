@@ -33,7 +33,6 @@
 //! `tests/bench read`.
 
 mod decode;
-mod extensions;
 mod interpreter;
 mod item;
 mod line;

@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Step;
-use super::extensions::Extensions;
 use super::line::{self, Cursor, Field, Head};
 use crate::buffer;
 use crate::digits::whole_number;
-use crate::event::Event;
+use crate::event::{Event, Extensions, Fields};
 use crate::scan::count;
 
 /// The lines of a stream, interpreted.
@@ -28,7 +27,7 @@ pub(super) struct Interpreter {
     data: String,
     name: String,
     id: String,
-    extensions: Extensions,
+    unknown: Fields,
     /// A buffer has grown past what is kept for good.
     grown: bool,
     /// The last event ID: in the text, while there is a span for it.
@@ -107,7 +106,7 @@ impl Interpreter {
             data: String::new(),
             name: String::new(),
             id: String::new(),
-            extensions: Extensions::default(),
+            unknown: Fields::default(),
             grown: false,
             last_id_span: None,
             last_id: String::new(),
@@ -170,7 +169,7 @@ impl Interpreter {
     pub(super) fn is_in_block(&self) -> bool {
         let Block { data, name, id, .. } = self.block;
         let any_value = [data, name, id].iter().any(|&it| it != Value::Missing);
-        let any = any_value || self.block.size == OVERSIZE || !self.extensions.is_empty();
+        let any = any_value || self.block.size == OVERSIZE || !self.unknown.is_empty();
         any && self.block.progress != Progress::Complete
     }
 
@@ -294,9 +293,9 @@ impl Interpreter {
     #[cold]
     fn extension(&mut self, line: &str) -> bool {
         let (name, value) = line::split(line);
-        let fits = self.charge(name.len() + value.len() + Extensions::COST);
+        let fits = self.charge(name.len() + value.len() + Fields::COST);
         if fits {
-            self.grown |= self.extensions.push((name, value), self.limit);
+            self.grown |= self.unknown.push((name, value), self.limit);
         }
         fits
     }
@@ -337,8 +336,8 @@ impl Interpreter {
             self.give_back();
         }
         self.block = Block::default();
-        if !self.extensions.is_empty() {
-            self.extensions.clear();
+        if !self.unknown.is_empty() {
+            self.unknown.clear();
         }
     }
 
@@ -355,7 +354,7 @@ impl Interpreter {
             self.name.clear();
         }
         self.id.clear();
-        self.extensions = Extensions::default();
+        self.unknown = Fields::default();
         let mut grown = false;
         for buffer in self.buffers() {
             buffer::shrink(buffer);
@@ -386,7 +385,7 @@ impl Interpreter {
         self.block.name = Value::Missing;
         self.block.data = Value::Missing;
         self.data = String::new();
-        self.extensions = Extensions::default();
+        self.unknown = Fields::default();
         std::mem::replace(&mut self.block.size, OVERSIZE) != OVERSIZE
     }
 
@@ -521,9 +520,9 @@ impl Interpreter {
             id: value(self.block.id, &self.last_id).map(&make),
             retry: self.block.retry,
             data: make(value(self.block.data, &self.data).expect("an event has data")),
-            extensions: match self.extensions.is_empty() {
-                true => Vec::new(),
-                false => self.extensions.to_vec(make),
+            extensions: match self.unknown.is_empty() {
+                true => Extensions::default(),
+                false => self.unknown.to_extensions(),
             },
         }
     }

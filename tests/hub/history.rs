@@ -67,7 +67,7 @@ impl Handle {
     fn append(&self, id: usize, topic: &str) -> Event<'static> {
         let event = Event::new(format!("data of {id}")).with_id(id.to_string());
         let mut wire = Vec::new();
-        let stored = event.clone().with_extension("topic", topic.to_owned());
+        let stored = event.clone().with_extension("topic", topic);
         stored.encode(&mut wire).unwrap();
         let mut file = OpenOptions::new().append(true).open(&self.0.path).unwrap();
         file.write_all(&wire).unwrap();
@@ -97,8 +97,8 @@ impl History for Handle {
             if number < store.oldest {
                 continue;
             }
-            let topic = &event.extensions[0].1;
-            let wanted = topics.is_empty() || topic == "*" || topics.contains(&&**topic);
+            let (_, topic) = event.extensions.iter().next().unwrap();
+            let wanted = topics.is_empty() || topic == "*" || topics.contains(&topic);
             if known && wanted && page.len() < max.min(store.page) {
                 let mut event = event.clone().into_owned();
                 event.extensions.clear();

@@ -17,9 +17,9 @@ use sse_io::hub::{
     Subscription,
 };
 use sse_io::{
-    DataWriter, Emitter, Event, EventSource, EventTooLarge, Events, Heartbeat, HeartbeatThread,
-    Hub, IntoEvents, InvalidField, Item, ParseEventError, Parser, Reader, ResponseHead, Writer,
-    client, hub,
+    DataWriter, Emitter, Event, EventSource, EventTooLarge, Events, Extensions, Heartbeat,
+    HeartbeatThread, Hub, IntoEvents, InvalidField, Item, ParseEventError, Parser, Reader,
+    ResponseHead, Writer, client, hub,
 };
 
 /// A type. A method of its own comes before one of a trait, and there is one where its bound holds.
@@ -82,7 +82,7 @@ fn values_go_anywhere() {
     // What has none is seen to have none.
     assert_traits!["": *const Cell<u8>];
     assert_traits!["Send Sync UnwindSafe RefUnwindSafe":
-        Event<'static>, EventTooLarge, InvalidField, Item<'static>, ParseEventError, Heartbeat,
+        Event<'static>, EventTooLarge, Extensions, InvalidField, Item<'static>, ParseEventError, Heartbeat,
         ResponseHead, Guard, Refusal, ErrorKind, EventId, Frame, FanoutStats, GapPolicy, IdPolicy,
         LagPolicy, Resumption, Stats,
     ];

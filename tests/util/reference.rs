@@ -255,9 +255,7 @@ impl Reference {
                     event.retry = self.retry;
                 }
             }
-            _ => event
-                .extensions
-                .push((text(name).into(), text(value).into())),
+            _ => event.extensions.push(&text(name), &text(value)),
         }
         if self.block.oversize {
             return false;

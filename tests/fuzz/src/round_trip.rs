@@ -95,7 +95,7 @@ fn event(plan: &mut Plan<'_>, text: &str) -> Event<'static> {
     }
     for extension in extensions.into_iter().take(usize::from(more % 3)) {
         let (name, value) = extension.split_once('=').unwrap_or((&extension, ""));
-        event = event.with_extension(name.to_owned(), value.to_owned());
+        event = event.with_extension(name, value);
     }
     event.data = part().into();
     event
