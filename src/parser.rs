@@ -345,10 +345,12 @@ impl Parser {
         let completes = self.decoder.has_partial();
         let is_plain =
             self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP;
-        if is_plain && !comments && self.interpreter.is_heartbeat(input) {
-            self.interpreter.keep(&self.window);
-            self.window.clear();
-            self.cursor.at = 0;
+        if is_plain && !comments && self.interpreter.may_pass(input) {
+            if !self.window.is_empty() {
+                self.interpreter.keep(&self.window);
+                self.window.clear();
+                self.cursor.at = 0;
+            }
             self.line = Line::behind(input);
             *input = &[];
             return Step::NeedMore;

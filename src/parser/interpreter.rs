@@ -216,7 +216,7 @@ impl Interpreter {
                 let fits = match Field::of(Head::of(&bytes[from..])) {
                     Field::Data(skipped) => self.data(text, value(skipped)),
                     Field::Comment(_) if !comments && self.is_idle() => {
-                        cursor.pass_idle(marks, bytes);
+                        *cursor = cursor.behind_idle(marks, bytes);
                         true
                     }
                     Field::Comment(_) if !comments => true,
@@ -240,12 +240,11 @@ impl Interpreter {
         self.block.progress == Progress::Idle && !self.grown
     }
 
-    /// Whether the input is nothing but a heartbeat, and that means nothing now: it need not be
-    /// decoded.
+    /// Whether the input is a heartbeat, and that means nothing now: it need not be decoded.
     #[inline(always)]
-    pub(super) fn is_heartbeat(&self, input: &[u8]) -> bool {
+    pub(super) fn may_pass(&self, input: &[u8]) -> bool {
         let idle = self.block.progress != Progress::Begun && !self.grown;
-        idle && line::are_idle(input)
+        idle && line::is_heartbeat(input)
     }
 
     /// A data line. False, as for every field, when the event becomes too large by it or was that

@@ -11,45 +11,57 @@ pub(super) struct Cursor {
     hits: u64,
     /// Which byte of the text bit 0 of `hits` stands for.
     base: usize,
-    /// How many words of the marks were taken.
-    words: usize,
+    /// Which byte of the text the marks begin with.
+    origin: usize,
 }
 
 impl Cursor {
-    /// At the start of a text of which everything from `base` on is marked.
+    /// At the start of a text of which everything from `origin` on is marked.
     #[inline(always)]
-    pub(super) fn new(base: usize) -> Self {
+    pub(super) fn new(origin: usize) -> Self {
         Cursor {
             at: 0,
             hits: 0,
             // One block in front: the first word has yet to be taken.
-            base: base.wrapping_sub(BLOCK),
-            words: 0,
+            base: origin.wrapping_sub(BLOCK),
+            origin,
         }
     }
 
     /// The next line break.
     #[inline(always)]
     pub(super) fn next_break(&mut self, marks: &[u64]) -> Option<usize> {
-        while self.hits == 0 {
-            self.hits = *marks.get(self.words)?;
-            self.words += 1;
-            self.base = self.base.wrapping_add(BLOCK);
-        }
+        self.look_ahead(marks)?;
         let bit = self.hits.trailing_zeros() as usize;
         self.hits &= self.hits - 1;
         Some(self.base.wrapping_add(bit))
     }
 
-    /// Passes over lines that are blank or comments.
+    /// Has hits, unless there are none to come.
     #[inline(always)]
-    pub(super) fn pass_idle(&mut self, marks: &[u64], text: &[u8]) {
-        while text.get(self.at).is_some_and(|&first| is_idle(first)) {
-            let Some(end) = self.next_break(marks) else {
-                break;
-            };
-            self.at = end + 1;
+    fn look_ahead(&mut self, marks: &[u64]) -> Option<()> {
+        while self.hits == 0 {
+            let next = self.base.wrapping_add(BLOCK);
+            self.hits = *marks.get((next - self.origin) / BLOCK)?;
+            self.base = next;
         }
+        Some(())
+    }
+
+    /// Passes over lines that are blank or comments.
+    #[inline(never)]
+    pub(super) fn behind_idle(self, marks: &[u64], text: &[u8]) -> Self {
+        let mut here = self;
+        while text.get(here.at).is_some_and(|&first| is_idle(first)) {
+            if here.look_ahead(marks).is_none() {
+                break;
+            }
+            // Where breaks follow each other, all of them are passed: the carry runs through them.
+            let behind = here.hits.wrapping_add(here.hits & here.hits.wrapping_neg());
+            here.hits &= behind;
+            here.at = here.base.wrapping_add(behind.trailing_zeros() as usize);
+        }
+        here
     }
 
     /// Passes the break at `end`, which is the next one; it may be a CRLF.
@@ -166,23 +178,18 @@ fn is_idle(first: u8) -> bool {
     matches!(first, COMMENT | CR | LF)
 }
 
-/// Whether this is nothing but whole lines that are blank or comments. Only asked of what is short,
-/// as a heartbeat is; false is always right.
+/// Whether this is a comment and blank lines, as a heartbeat is; false is always right.
 #[inline(always)]
-pub(super) fn are_idle(lines: &[u8]) -> bool {
-    if lines.len() >= BLOCK || !lines.first().is_some_and(|&first| is_idle(first)) {
+pub(super) fn is_heartbeat(lines: &[u8]) -> bool {
+    if lines.len() > BLOCK || !lines.first().is_some_and(|&first| is_idle(first)) {
         return false;
     }
-    let breaks = scan::short_hits(lines);
-    let over = 1 << lines.len();
-    let mut starts = (breaks << 1 | 1) & (over - 1);
-    while starts != 0 {
-        if !is_idle(lines[starts.trailing_zeros() as usize]) {
-            return false;
-        }
-        starts &= starts - 1;
+    let mut comment = lines;
+    while let [before @ .., CR | LF] = comment {
+        comment = before;
     }
-    breaks >= over >> 1
+    let is_comment = comment.first().is_none_or(|&first| first == COMMENT);
+    is_comment && comment.len() < lines.len() && !scan::may_hold_break(comment)
 }
 
 /// Whether so many bytes from there on hold a NUL. Those of most ids fit into a head, which takes one
