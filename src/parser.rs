@@ -23,8 +23,9 @@
 //!   window, where the next piece is appended ([`Interpreter::cut_off`]).
 //! - **Nothing is looked at twice**: a byte is decoded once, marked once, and walked over once, in
 //!   the piece or in the window. A data line of a block with several is copied once, into the data
-//!   buffer. Two things are looked at again: the head of a held line, eight bytes, with each piece, and
-//!   a short input that turns out to be malformed, which is rare ([`Decoder::expected_text`]).
+//!   buffer. Three things are looked at again: the head of a held line, eight bytes, with each piece;
+//!   the piece that ends a line of several long ones ([`Marks::can_skip`]); and a short input that turns
+//!   out to be malformed, which is rare ([`Decoder::expected_text`]).
 //!
 //! Every rule of the format stands once: what is a line, what a field and where its value starts in
 //! `line`, what they mean in `interpreter`, malformed bytes in `decode`. After a change run the unit
@@ -372,11 +373,11 @@ impl Parser {
             self.line = Line::Start;
             self.interpreter.reserve();
         }
-        if let (true, Line::Partial(rest @ (Rest::Data | Rest::Skipped))) = (completes, self.line) {
-            // The piece is one character, which is no line break.
-            let (rest, step) = self.interpreter.more(rest, piece);
-            self.line = Line::Partial(rest);
-            return step;
+        if let Line::Partial(rest @ (Rest::Data | Rest::Skipped)) = self.line {
+            // A character whose bytes came with several inputs is no line break.
+            if completes || self.marks.can_skip(piece.as_bytes()) {
+                return self.more(rest, piece);
+            }
         }
         self.marks.set(piece.as_bytes());
         match self.line {
@@ -491,15 +492,22 @@ impl Parser {
         self.walk_window(comments)
     }
 
+    /// More of a line that is not held.
+    #[inline(always)]
+    fn more(&mut self, rest: Rest, text: &str) -> Step {
+        let (rest, step) = self.interpreter.more(rest, text);
+        self.line = Line::Partial(rest);
+        step
+    }
+
     /// A piece that begins with more of a line that is not held.
     #[inline(never)]
     fn walk_rest(&mut self, piece: &str, rest: Rest, comments: bool) -> Step {
         let mut cursor = Cursor::new(0);
         let end = cursor.next_break(self.marks.words());
         let more = &piece[..end.unwrap_or(piece.len())];
-        let (rest, step) = self.interpreter.more(rest, more);
+        let step = self.more(rest, more);
         let Some(end) = end else {
-            self.line = Line::Partial(rest);
             return step;
         };
         self.line = Line::Start;

@@ -80,6 +80,8 @@ pub(crate) struct Marks {
     len: usize,
     /// Most blocks of the last text that was long enough to tell held a break.
     dense: bool,
+    /// No block of that text did.
+    none: bool,
 }
 
 impl Marks {
@@ -120,7 +122,15 @@ impl Marks {
         if self.len >= Marks::TELLING {
             let hits = words.iter().filter(|&&word| word != 0).count();
             self.dense = 3 * hits > self.len;
+            self.none = hits == 0;
         }
+    }
+
+    /// Whether a text need not be marked, since it holds no break; true is certain. Asks only where that
+    /// is likely: where the last long text held none.
+    #[inline(always)]
+    pub(crate) fn can_skip(&self, text: &[u8]) -> bool {
+        self.none && !may_hold_break(text)
     }
 
     /// The marks, 64 bytes to a word.
@@ -198,6 +208,7 @@ pub(crate) fn may_hold_break(text: &[u8]) -> bool {
     };
     // A kibibyte at a time, so that a break at the beginning of a long text does not cost a pass.
     text.chunks(1 << 10).any(|piece| {
+        count::scanned(piece.len());
         let mut rest = piece;
         let mut least = [u8::MAX; 16];
         while let Some((block, after)) = rest.split_first_chunk() {
