@@ -343,9 +343,9 @@ impl Parser {
         if self.line == Line::Start {
             self.line = Line::behind(self.window.as_bytes());
         }
-        let completes = self.decoder.has_partial();
-        let is_plain =
-            self.line == Line::Start && !completes && self.window.capacity() <= buffer::KEEP;
+        let is_plain = self.line == Line::Start
+            && !self.decoder.has_partial()
+            && self.window.capacity() <= buffer::KEEP;
         if is_plain && !comments && self.interpreter.may_pass(input) {
             if !self.window.is_empty() {
                 self.interpreter.keep(&self.window);
@@ -360,6 +360,13 @@ impl Parser {
         if is_plain && input.len() <= SHORT && self.take_short(input) {
             return self.walk_window(comments);
         }
+        self.take_piece(input, comments)
+    }
+
+    /// Takes a chunk of the input, or a character, and walks over it where it lies.
+    #[inline(never)]
+    fn take_piece(&mut self, input: &mut &[u8], comments: bool) -> Step {
+        let completes = self.decoder.has_partial();
         let mut character = [0; 4];
         let chunk = &input[..input.len().min(CHUNK)];
         let (mut piece, taken) = self.decoder.decode(chunk, &mut character);

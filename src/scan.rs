@@ -105,6 +105,12 @@ impl Marks {
             };
             return;
         }
+        self.set_blocks(text);
+    }
+
+    #[inline(never)]
+    fn set_blocks(&mut self, text: &[u8]) {
+        let words = &mut self.words[..self.len];
         let blocks = text.chunks_exact(BLOCK);
         let rest = blocks.remainder();
         for (word, block) in words.iter_mut().zip(blocks) {
