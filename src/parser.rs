@@ -387,10 +387,13 @@ impl Parser {
             }
         }
         self.marks.set(piece.as_bytes());
+        if self.line != Line::Partial(Rest::Held) {
+            self.cursor = Cursor::new(0);
+        }
         match self.line {
             Line::Partial(Rest::Held) => self.walk_joined(piece, comments),
             Line::Partial(rest) => self.walk_rest(piece, rest, comments),
-            Line::Start | Line::Before(_) => self.walk_piece(piece, Cursor::new(0), comments),
+            Line::Start | Line::Before(_) => self.walk_piece(piece, comments),
         }
     }
 
@@ -445,11 +448,10 @@ impl Parser {
     #[inline(never)]
     fn end_window(&mut self, comments: bool) -> Step {
         let mut window = mem::take(&mut self.window);
-        let at = self.cursor.at;
-        let step = self.end_text(&window, at, comments);
+        let step = self.end_text(&window, comments);
         if self.line == Line::Partial(Rest::Held) {
-            if at > 0 {
-                window.drain(..at);
+            if self.cursor.at > 0 {
+                window.drain(..self.cursor.at);
                 count::copied(window.len());
             }
         } else {
@@ -463,19 +465,18 @@ impl Parser {
 
     /// Walks over a piece where it lies; it goes into the window if there is something to lend.
     #[inline(always)]
-    fn walk_piece(&mut self, piece: &str, mut cursor: Cursor, comments: bool) -> Step {
-        let mut step = self
-            .interpreter
-            .walk(piece, self.marks.words(), &mut cursor, comments);
+    fn walk_piece(&mut self, piece: &str, comments: bool) -> Step {
+        let words = self.marks.words();
+        let mut step = (self.interpreter).walk(piece, words, &mut self.cursor, comments);
         if step != Step::NeedMore {
-            self.lend(piece, cursor);
+            self.lend(piece);
             return step;
         }
-        step = self.end_text(piece, cursor.at, comments);
+        step = self.end_text(piece, comments);
         self.window.clear();
         buffer::shrink(&mut self.window);
         if self.line == Line::Partial(Rest::Held) {
-            buffer::replace(&mut self.window, &piece[cursor.at..]);
+            buffer::replace(&mut self.window, &piece[self.cursor.at..]);
         }
         self.cursor.at = self.window.len();
         step
@@ -483,10 +484,9 @@ impl Parser {
 
     /// Has the window be the piece that the walk is in.
     #[inline(always)]
-    fn lend(&mut self, piece: &str, cursor: Cursor) {
+    fn lend(&mut self, piece: &str) {
         buffer::replace(&mut self.window, piece);
         buffer::shrink(&mut self.window);
-        self.cursor = cursor;
     }
 
     /// A piece that begins with more of a line that is held.
@@ -510,27 +510,27 @@ impl Parser {
     /// A piece that begins with more of a line that is not held.
     #[inline(never)]
     fn walk_rest(&mut self, piece: &str, rest: Rest, comments: bool) -> Step {
-        let mut cursor = Cursor::new(0);
-        let end = cursor.next_break(self.marks.words());
+        let end = self.cursor.next_break(self.marks.words());
         let more = &piece[..end.unwrap_or(piece.len())];
         let step = self.more(rest, more);
         let Some(end) = end else {
             return step;
         };
         self.line = Line::Start;
-        cursor.pass_break(self.marks.words(), piece.as_bytes(), end);
+        let words = self.marks.words();
+        self.cursor.pass_break(words, piece.as_bytes(), end);
         if step != Step::NeedMore {
-            self.lend(piece, cursor);
+            self.lend(piece);
             return step;
         }
-        self.walk_piece(piece, cursor, comments)
+        self.walk_piece(piece, comments)
     }
 
     /// The walk has come to the last line break of a text, which goes.
     #[inline(always)]
-    fn end_text(&mut self, text: &str, at: usize, comments: bool) -> Step {
+    fn end_text(&mut self, text: &str, comments: bool) -> Step {
         self.interpreter.keep(text);
-        let begun = &text[at..];
+        let begun = &text[self.cursor.at..];
         if begun.is_empty() && !self.decoder.has_partial() {
             self.line = Line::behind(text.as_bytes());
             return Step::NeedMore;
