@@ -178,18 +178,18 @@ fn is_idle(first: u8) -> bool {
     matches!(first, COMMENT | CR | LF)
 }
 
-/// Whether this is a comment and blank lines, as a heartbeat is; false is always right.
+/// Whether this is a comment, with blank lines behind it or without, as a heartbeat is; false is always
+/// right.
 #[inline(always)]
 pub(super) fn is_heartbeat(lines: &[u8]) -> bool {
-    if lines.len() > BLOCK || !lines.first().is_some_and(|&first| is_idle(first)) {
+    if lines.first() != Some(&COMMENT) || lines.len() > BLOCK {
         return false;
     }
     let mut comment = lines;
     while let [before @ .., CR | LF] = comment {
         comment = before;
     }
-    let is_comment = comment.first().is_none_or(|&first| first == COMMENT);
-    is_comment && comment.len() < lines.len() && !scan::may_hold_break(comment)
+    comment.len() < lines.len() && !scan::may_hold_break(comment)
 }
 
 /// Whether so many bytes from there on hold a NUL. Those of most ids fit into a head, which takes one
@@ -239,6 +239,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_is_one_comment_and_the_blank_lines_behind_it() {
+        for lines in [
+            ":\n",
+            ": ping\n\n",
+            ":\r",
+            ": ping\r\n\r\n",
+            ":\u{7f}é\n\r\n\r",
+        ] {
+            assert!(is_heartbeat(lines.as_bytes()), "{lines:?}");
+        }
+        let long = format!(":{}\n", "x".repeat(BLOCK));
+        for lines in [
+            "",
+            "\n",
+            ":",
+            ": ping",
+            ":a\n:b\n",
+            ":a\ndata: x\n",
+            "x\n",
+            &long,
+        ] {
+            assert!(!is_heartbeat(lines.as_bytes()), "{lines:?}");
         }
     }
 }
