@@ -299,6 +299,10 @@ rows! {
     comments_and_events_keep_their_order: b": 1\ndata: a\n: 2\n\n: 3\n\ndata: b\n\n: 4\n"
         => [comment("1"), comment("2"), event("a"), comment("3"), event("b"), comment("4")];
     comment_may_hold_anything: b": \0\x1b\xc3\xa9:x\n" => [comment("\0\x1bé:x")];
+    comments_pass_with_the_blank_lines_behind_them:
+        b": a\r\n\r\n: b\n\n\n: c\r\r: d\n\r\ndata: x\r\n\r\n\r\n: e\n\r\n: f\n\ndata: y\r\r"
+        => [comment("a"), comment("b"), comment("c"), comment("d"), event("x"),
+            comment("e"), comment("f"), event("y")];
     comment_in_a_stream_of_cr: b": a\r: b\r\r: c\r" => [comment("a"), comment("b"), comment("c")];
     long_comment_keeps_its_text:
         b": 0123456789012345678901234567890123456789012345678901234567890123456789\ndata: x\n\n"
