@@ -153,3 +153,14 @@ fn what_a_giant_has_left_in_any_buffer_is_given_back() {
         }
     }
 }
+
+#[test]
+fn a_heartbeat_gives_back_what_a_giant_has_left() {
+    let giant = format!("data: {}\n\n", "x".repeat(1 << 20));
+    let mut parser = Parser::new();
+    for mut input in giant.as_bytes().chunks(1_000).chain([&b": ping\n\n"[..]]) {
+        while parser.step(&mut input, false) != Step::NeedMore {}
+    }
+    let kept = parser.window.capacity() + parser.interpreter.capacity();
+    assert!(kept <= 4 * buffer::KEEP, "{kept}");
+}
