@@ -387,9 +387,7 @@ impl Parser {
             }
         }
         self.marks.set(piece.as_bytes());
-        if self.line != Line::Partial(Rest::Held) {
-            self.cursor = Cursor::new(0);
-        }
+        self.cursor = Cursor::new(0);
         match self.line {
             Line::Partial(Rest::Held) => self.walk_joined(piece, comments),
             Line::Partial(rest) => self.walk_rest(piece, rest, comments),
