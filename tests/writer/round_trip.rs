@@ -9,7 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use quickcheck::{Arbitrary, Gen, QuickCheck, Testable};
-use sse_io::{Emitter, Event, InvalidField, Item, ParseEventError, Reader, ResponseHead, Writer};
+use sse_io::{
+    Emitter, Event, Extensions, InvalidField, Item, ParseEventError, Reader, ResponseHead, Writer,
+};
 use util::writers::Record;
 
 /// The longest reconnection time that can be sent.
@@ -826,4 +828,28 @@ fn setters_replace_and_extensions_add_up() {
     assert_eq!(event.id.as_deref(), Some("2"));
     assert_eq!(event.retry, Some(Duration::from_secs(2)));
     assert_eq!(event.extensions.len(), 2);
+}
+
+#[test]
+fn extensions_are_a_list_in_order() {
+    let fields = [("b", "1"), ("a", ""), ("b", "2")];
+    let mut extensions: Extensions = fields.into_iter().collect();
+    assert!(extensions.iter().eq(fields));
+    assert_eq!((extensions.len(), extensions.is_empty()), (3, false));
+    assert_eq!(
+        (extensions.get("b"), extensions.get("a")),
+        (Some("1"), Some(""))
+    );
+    assert_eq!(
+        format!("{extensions:?}"),
+        r#"[("b", "1"), ("a", ""), ("b", "2")]"#
+    );
+    // The same text, parted elsewhere.
+    let others = [[("b1", "")], [("b", "1")]].map(|fields| fields.into_iter().collect());
+    let [one, other]: [Extensions; 2] = others;
+    assert_ne!(one, other);
+    extensions.clear();
+    assert_eq!((extensions.len(), extensions.is_empty()), (0, true));
+    assert_eq!(extensions, Extensions::default());
+    assert_eq!(extensions.iter().next(), None);
 }
