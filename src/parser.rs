@@ -347,13 +347,7 @@ impl Parser {
             && !self.decoder.has_partial()
             && self.window.capacity() <= buffer::KEEP;
         if is_plain && !comments && self.interpreter.may_pass(input) {
-            if !self.window.is_empty() {
-                self.interpreter.keep(&self.window);
-                self.window.clear();
-                self.cursor.at = 0;
-            }
-            self.line = Line::behind(input);
-            *input = &[];
+            self.line = Line::behind(mem::take(input));
             return Step::NeedMore;
         }
         self.interpreter.keep(&self.window);
