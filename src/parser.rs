@@ -109,6 +109,7 @@ pub struct Parser {
 /// Where in a line the input goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
+    /// At the start of a line, and of a character.
     Start,
     /// At the start of a line, where this character is passed over: a byte order mark at the start of
     /// the stream, an LF behind a CR.
@@ -343,9 +344,7 @@ impl Parser {
         if self.line == Line::Start {
             self.line = Line::behind(self.window.as_bytes());
         }
-        let is_plain = self.line == Line::Start
-            && !self.decoder.has_partial()
-            && self.window.capacity() <= buffer::KEEP;
+        let is_plain = self.line == Line::Start && self.window.capacity() <= buffer::KEEP;
         if is_plain && !comments && self.interpreter.may_pass(input) {
             self.line = Line::behind(mem::take(input));
             return Step::NeedMore;

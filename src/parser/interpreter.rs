@@ -84,7 +84,7 @@ struct Block {
 }
 
 /// The event was too large: only its `id` and `retry` still count.
-const OVERSIZE: usize = isize::MAX as usize + 1;
+const OVERSIZE: usize = 1 << (usize::BITS - 1);
 
 /// What becomes of a line that the end of the text cuts off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
