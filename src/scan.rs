@@ -160,20 +160,16 @@ fn rest_hits(text: &[u8], rest: &[u8]) -> u64 {
 /// The breaks of fewer bytes than a block, eight at a time.
 #[inline(always)]
 pub(crate) fn short_hits(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks_exact(8);
-    let rest = words.remainder().len();
-    let last = match (rest, bytes.last_chunk()) {
-        (0, _) => 0,
-        (_, Some(last)) => word_hits(last) >> (8 - rest),
-        (_, None) => {
-            let mut padded = [0; 8];
-            padded[..rest].copy_from_slice(bytes);
-            word_hits(&padded)
-        }
+    let Some(last) = bytes.last_chunk() else {
+        let mut padded = [0; 8];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        return word_hits(&padded);
     };
-    let mut hits = last << (bytes.len() - rest);
-    for (at, word) in (0..).step_by(8).zip(words) {
-        hits |= word_hits(word.first_chunk().expect("the chunks are exact")) << at;
+    // The last word may overlap the one before.
+    let before = bytes.len() - last.len();
+    let mut hits = word_hits(last) << before;
+    for (number, word) in bytes[..before + 7].chunks_exact(8).enumerate() {
+        hits |= word_hits(word.first_chunk().expect("the chunks are exact")) << (8 * number);
     }
     hits
 }
