@@ -341,10 +341,9 @@ impl Parser {
     /// Goes on in the input, which is not empty, from its front: takes one piece.
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
-        if self.line == Line::Start {
-            self.line = Line::behind(self.window.as_bytes());
-        }
-        let is_plain = self.line == Line::Start && self.window.capacity() <= buffer::KEEP;
+        let is_plain = self.line == Line::Start
+            && !self.window.ends_with('\r')
+            && self.window.capacity() <= buffer::KEEP;
         if is_plain && !comments && self.interpreter.may_pass(input) {
             self.line = Line::behind(mem::take(input));
             return Step::NeedMore;
@@ -359,6 +358,9 @@ impl Parser {
     /// Takes a chunk of the input, or a character, and walks over it where it lies.
     #[inline(never)]
     fn take_piece(&mut self, input: &mut &[u8], comments: bool) -> Step {
+        if self.line == Line::Start {
+            self.line = Line::behind(self.window.as_bytes());
+        }
         let completes = self.decoder.has_partial();
         let mut character = [0; 4];
         let chunk = &input[..input.len().min(CHUNK)];
