@@ -116,21 +116,20 @@ impl Fields {
         self.ends.is_empty()
     }
 
-    /// Adds a field, without growing past `limit` by doubling; true when more is kept than what is
-    /// kept for good.
-    pub(crate) fn push(&mut self, (name, value): (&str, &str), limit: usize) -> bool {
-        let mut grown = buffer::append(&mut self.text, name, limit);
+    /// Adds a field, without growing past `limit` by doubling.
+    pub(crate) fn push(&mut self, (name, value): (&str, &str), limit: usize) {
+        buffer::append(&mut self.text, name, limit);
         let name_end = self.text.len();
-        grown |= buffer::append(&mut self.text, value, limit);
+        buffer::append(&mut self.text, value, limit);
         self.ends.push((name_end, self.text.len()));
-        grown || self.ends.len() > buffer::KEEP / Fields::COST
     }
 
-    #[cold]
-    #[inline(never)]
+    /// Removes them all, and keeps room for a few.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
+        buffer::shrink(&mut self.text);
         self.ends.clear();
+        self.ends.shrink_to(buffer::KEEP / Fields::COST);
     }
 
     /// A copy for an event; there are some.

@@ -28,8 +28,9 @@ pub(super) struct Interpreter {
     name: String,
     id: String,
     unknown: Fields,
-    /// A buffer has grown past what is kept for good.
-    grown: bool,
+    /// There is something to tidy up between two blocks: unknown fields, or a buffer that has grown past
+    /// what is kept for good.
+    untidy: bool,
     /// The last event ID: in the text, while there is a span for it.
     last_id_span: Option<Span>,
     last_id: String,
@@ -107,7 +108,7 @@ impl Interpreter {
             name: String::new(),
             id: String::new(),
             unknown: Fields::default(),
-            grown: false,
+            untidy: false,
             last_id_span: None,
             last_id: String::new(),
             retry: None,
@@ -237,13 +238,13 @@ impl Interpreter {
     /// Whether blank lines and comments mean nothing now, not even that memory is to be given back.
     #[inline(always)]
     fn is_idle(&self) -> bool {
-        self.block.progress == Progress::Idle && !self.grown
+        self.block.progress == Progress::Idle && !self.untidy
     }
 
     /// Whether the input is a heartbeat, and that means nothing now: it need not be decoded.
     #[inline(always)]
     pub(super) fn may_pass(&self, input: &[u8]) -> bool {
-        let idle = self.block.progress != Progress::Begun && !self.grown;
+        let idle = self.block.progress != Progress::Begun && !self.untidy;
         idle && line::is_heartbeat(input)
     }
 
@@ -294,7 +295,8 @@ impl Interpreter {
         let (name, value) = line::split(line);
         let fits = self.charge(name.len() + value.len() + Fields::COST);
         if fits {
-            self.grown |= self.unknown.push((name, value), self.limit);
+            self.unknown.push((name, value), self.limit);
+            self.untidy = true;
         }
         fits
     }
@@ -319,7 +321,7 @@ impl Interpreter {
             }
         }
         if self.block.data == Value::Missing {
-            if self.block.progress == Progress::Begun || self.grown {
+            if self.block.progress == Progress::Begun || self.untidy {
                 // An idle stream does not hold on to what a giant has left.
                 self.begin_block();
             }
@@ -331,20 +333,18 @@ impl Interpreter {
 
     #[inline(always)]
     pub(super) fn begin_block(&mut self) {
-        if self.grown {
-            self.give_back();
+        if self.untidy {
+            self.tidy_up();
         }
         self.block = Block::default();
-        if !self.unknown.is_empty() {
-            self.unknown.clear();
-        }
     }
 
-    /// Between two blocks: shrinks the buffers of which the last used little, so that one giant is
-    /// not paid for by the rest of the stream, while a stream of giants does not allocate for each.
+    /// Between two blocks: forgets the unknown fields, and shrinks the buffers of which the last block
+    /// used little, so that one giant is not paid for by the rest of the stream, while a stream of
+    /// giants does not allocate for each.
     #[cold]
     #[inline(never)]
-    fn give_back(&mut self) {
+    fn tidy_up(&mut self) {
         // What is left of earlier blocks does not count as used.
         if self.block.data != Value::Kept {
             self.data.clear();
@@ -353,13 +353,13 @@ impl Interpreter {
             self.name.clear();
         }
         self.id.clear();
-        self.unknown = Fields::default();
-        let mut grown = false;
+        self.unknown.clear();
+        let mut untidy = false;
         for buffer in self.buffers() {
             buffer::shrink(buffer);
-            grown |= buffer.capacity() > buffer::KEEP;
+            untidy |= buffer.capacity() > buffer::KEEP;
         }
-        self.grown = grown;
+        self.untidy = untidy;
     }
 
     /// Begins the block, if need be, and adds to what its event costs; false when it is too large, by
@@ -410,7 +410,7 @@ impl Interpreter {
 
     #[inline(always)]
     fn append(&mut self, text: &str) {
-        self.grown |= buffer::append(&mut self.data, text, self.limit);
+        self.untidy |= buffer::append(&mut self.data, text, self.limit);
     }
 
     #[inline(always)]
@@ -426,7 +426,7 @@ impl Interpreter {
     #[inline(always)]
     pub(super) fn keep(&mut self, text: &str) {
         if let Some(span) = self.last_id_span.take() {
-            self.grown |= buffer::replace(&mut self.last_id, span.of(text));
+            self.untidy |= buffer::replace(&mut self.last_id, span.of(text));
         }
         if self.block.progress == Progress::Begun {
             self.keep_block(text);
@@ -439,7 +439,7 @@ impl Interpreter {
         let Block { name, id, .. } = &mut self.block;
         for (value, buffer) in [(name, &mut self.name), (id, &mut self.id)] {
             if let Value::Text(span) = *value {
-                self.grown |= buffer::replace(buffer, span.of(text));
+                self.untidy |= buffer::replace(buffer, span.of(text));
                 *value = Value::Kept;
             }
         }
