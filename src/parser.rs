@@ -341,6 +341,7 @@ impl Parser {
     /// Goes on in the input, which is not empty, from its front: takes one piece.
     #[inline(never)]
     pub(crate) fn feed(&mut self, input: &mut &[u8], comments: bool) -> Step {
+        // No line goes on here, no CR waits for its LF, and there is no memory to give back.
         let is_plain = self.line == Line::Start
             && !self.window.ends_with('\r')
             && self.window.capacity() <= buffer::KEEP;
