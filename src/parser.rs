@@ -382,8 +382,12 @@ impl Parser {
                 return self.more(rest, piece);
             }
         }
-        self.marks.set(piece.as_bytes());
-        self.cursor = Cursor::new(0);
+        let base = match self.line {
+            Line::Partial(Rest::Held) => self.window.len(),
+            _ => 0,
+        };
+        self.marks.set(piece.as_bytes(), base);
+        self.cursor = Cursor::default();
         match self.line {
             Line::Partial(Rest::Held) => self.walk_joined(piece, comments),
             Line::Partial(rest) => self.walk_rest(piece, rest, comments),
@@ -417,8 +421,8 @@ impl Parser {
         };
         self.window = padded;
         self.window.truncate(text.len());
-        self.marks.set(text);
-        self.cursor = Cursor::new(0);
+        self.marks.set(text, 0);
+        self.cursor = Cursor::default();
         *input = &input[text.len()..];
         true
     }
@@ -432,7 +436,7 @@ impl Parser {
             cursor,
             ..
         } = self;
-        match interpreter.walk(window, marks.words(), cursor, comments) {
+        match interpreter.walk(window, marks.blocks(), cursor, comments) {
             Step::NeedMore => self.end_window(comments),
             step => step,
         }
@@ -460,8 +464,8 @@ impl Parser {
     /// Walks over a piece where it lies; it goes into the window if there is something to lend.
     #[inline(always)]
     fn walk_piece(&mut self, piece: &str, comments: bool) -> Step {
-        let words = self.marks.words();
-        let mut step = (self.interpreter).walk(piece, words, &mut self.cursor, comments);
+        let marks = self.marks.blocks();
+        let mut step = (self.interpreter).walk(piece, marks, &mut self.cursor, comments);
         if step != Step::NeedMore {
             self.lend(piece);
             return step;
@@ -487,7 +491,6 @@ impl Parser {
     #[inline(never)]
     fn walk_joined(&mut self, piece: &str, comments: bool) -> Step {
         self.line = Line::Start;
-        self.cursor = Cursor::new(self.window.len());
         let limit = self.interpreter.limit().saturating_add(2 * CHUNK);
         buffer::append(&mut self.window, piece, limit);
         self.walk_window(comments)
@@ -504,15 +507,15 @@ impl Parser {
     /// A piece that begins with more of a line that is not held.
     #[inline(never)]
     fn walk_rest(&mut self, piece: &str, rest: Rest, comments: bool) -> Step {
-        let end = self.cursor.next_break(self.marks.words());
+        let end = self.cursor.next_break(self.marks.blocks());
         let more = &piece[..end.unwrap_or(piece.len())];
         let step = self.more(rest, more);
         let Some(end) = end else {
             return step;
         };
         self.line = Line::Start;
-        let words = self.marks.words();
-        self.cursor.pass_break(words, piece.as_bytes(), end);
+        let marks = self.marks.blocks();
+        self.cursor.pass_break(marks, piece.as_bytes(), end);
         if step != Step::NeedMore {
             self.lend(piece);
             return step;

@@ -72,11 +72,11 @@ fn search(bytes: &[u8], ahead: usize) -> (u64, usize) {
     (rest_hits(bytes, rest), rest.len())
 }
 
-/// All line breaks of a text: a bit for each byte, 64 to a word.
+/// All line breaks of a text.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    words: Vec<u64>,
-    /// How many words the text takes. More are kept, so that the room for them is filled once.
+    blocks: Vec<Marked>,
+    /// How many blocks hold breaks. There is room for more, which is filled once.
     len: usize,
     /// Most blocks of the last text that was long enough to tell held a break.
     dense: bool,
@@ -84,52 +84,69 @@ pub(crate) struct Marks {
     none: bool,
 }
 
+/// A block that holds breaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marked {
+    /// A bit for each byte, set where it is a break.
+    pub(crate) hits: u64,
+    /// Where in the text the block begins.
+    pub(crate) base: usize,
+}
+
 impl Marks {
     /// So many blocks tell whether breaks are dense.
     const TELLING: usize = 16;
 
-    /// Marks the breaks of a text.
+    /// Marks the breaks of a text that begins at `base` of another one.
     #[inline(always)]
-    pub(crate) fn set(&mut self, text: &[u8]) {
+    pub(crate) fn set(&mut self, text: &[u8], base: usize) {
         count::scanned(text.len());
-        self.len = text.len().div_ceil(BLOCK);
-        if self.len > self.words.len() {
-            self.words.resize(self.len, 0);
+        self.len = 0;
+        let blocks = text.len().div_ceil(BLOCK);
+        if blocks > self.blocks.len() {
+            self.blocks.resize(blocks, Marked::default());
         }
-        let words = &mut self.words[..self.len];
-        if let [word] = words {
-            // As for most inputs of one event.
-            *word = match text.first_chunk() {
-                Some(block) => mask(block),
-                None => short_hits(text),
-            };
+        if blocks > 1 {
+            self.set_blocks(text, base);
             return;
         }
-        self.set_blocks(text);
+        // As for most inputs of one event.
+        let hits = match text.first_chunk() {
+            Some(block) => mask(block),
+            None => short_hits(text),
+        };
+        self.add(hits, base);
     }
 
     #[inline(never)]
-    fn set_blocks(&mut self, text: &[u8]) {
-        let words = &mut self.words[..self.len];
+    fn set_blocks(&mut self, text: &[u8], mut base: usize) {
         let blocks = text.chunks_exact(BLOCK);
         let rest = blocks.remainder();
-        for (word, block) in words.iter_mut().zip(blocks) {
+        for block in blocks {
             let block = block.first_chunk().expect("the chunks are exact");
             // Where breaks are dense, a block is not tested first.
-            *word = if self.dense || may_break(block) {
-                mask(block)
-            } else {
-                0
-            };
+            if self.dense || may_break(block) {
+                self.add(mask(block), base);
+            }
+            base += BLOCK;
         }
-        if let ([.., last], false) = (&mut *words, rest.is_empty()) {
-            *last = rest_hits(text, rest);
+        if !rest.is_empty() {
+            self.add(rest_hits(text, rest), base);
         }
-        if self.len >= Marks::TELLING {
-            let hits = words.iter().filter(|&&word| word != 0).count();
-            self.dense = 3 * hits > self.len;
-            self.none = hits == 0;
+        let blocks = text.len() / BLOCK;
+        if blocks >= Marks::TELLING {
+            self.dense = 3 * self.len > blocks;
+            self.none = self.len == 0;
         }
+    }
+
+    /// Adds a block, if it holds breaks: without a branch, because nobody could tell where it goes.
+    #[inline(always)]
+    fn add(&mut self, hits: u64, base: usize) {
+        if let Some(block) = self.blocks.get_mut(self.len) {
+            *block = Marked { hits, base };
+        }
+        self.len += usize::from(hits != 0);
     }
 
     /// Whether a text need not be marked, since it holds no break; true is certain. Asks only where that
@@ -139,10 +156,10 @@ impl Marks {
         self.none && !may_hold_break(text)
     }
 
-    /// The marks, 64 bytes to a word.
+    /// The blocks that hold breaks, front to back.
     #[inline(always)]
-    pub(crate) fn words(&self) -> &[u64] {
-        &self.words[..self.len]
+    pub(crate) fn blocks(&self) -> &[Marked] {
+        &self.blocks[..self.len]
     }
 }
 
@@ -389,10 +406,10 @@ mod tests {
                     advance(&mut seed);
                     *byte = letters[(seed >> 27) as usize % letters.len()];
                 }
-                marks.set(&bytes);
-                let found = (0..).zip(marks.words()).flat_map(|(number, word)| {
-                    let bits = (0..BLOCK).filter(move |bit| word >> bit & 1 == 1);
-                    bits.map(move |bit| BLOCK * number + bit)
+                marks.set(&bytes, 7);
+                let found = marks.blocks().iter().flat_map(|&Marked { hits, base }| {
+                    let bits = (0..BLOCK).filter(move |bit| hits >> bit & 1 == 1);
+                    bits.map(move |bit| base + bit - 7)
                 });
                 assert!(found.eq(expected(&bytes)), "{length} bytes");
             }

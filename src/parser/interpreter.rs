@@ -9,7 +9,7 @@ use super::line::{self, Cursor, Field, Head};
 use crate::buffer;
 use crate::digits::whole_number;
 use crate::event::{Event, Extensions, Fields};
-use crate::scan::count;
+use crate::scan::{Marked, count};
 
 /// The lines of a stream, interpreted.
 ///
@@ -179,7 +179,7 @@ impl Interpreter {
     pub(super) fn walk(
         &mut self,
         text: &str,
-        marks: &[u64],
+        marks: &[Marked],
         cursor: &mut Cursor,
         comments: bool,
     ) -> Step {
@@ -194,7 +194,7 @@ impl Interpreter {
     fn walk_from(
         &mut self,
         text: &str,
-        marks: &[u64],
+        marks: &[Marked],
         cursor: &mut Cursor,
         comments: bool,
     ) -> Step {

@@ -1,56 +1,44 @@
 //! Lines: where they end in a text, and which field their beginning names.
 
-use crate::scan::{self, BLOCK, CR, EACH, LF};
+use crate::scan::{self, BLOCK, CR, EACH, LF, Marked};
 
 /// Where a walk over the lines of a text has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cursor {
     /// The start of the next line.
     pub(super) at: usize,
-    /// The breaks still to come among 64 bytes.
+    /// The breaks still to come in a block.
     hits: u64,
     /// Which byte of the text bit 0 of `hits` stands for.
     base: usize,
-    /// Which byte of the text the marks begin with.
-    origin: usize,
+    /// The number of the next block that holds breaks.
+    next: usize,
 }
 
 impl Cursor {
-    /// At the start of a text of which everything from `origin` on is marked.
-    #[inline(always)]
-    pub(super) fn new(origin: usize) -> Self {
-        Cursor {
-            at: 0,
-            hits: 0,
-            // One block in front: the first word has yet to be taken.
-            base: origin.wrapping_sub(BLOCK),
-            origin,
-        }
-    }
-
     /// The next line break.
     #[inline(always)]
-    pub(super) fn next_break(&mut self, marks: &[u64]) -> Option<usize> {
+    pub(super) fn next_break(&mut self, marks: &[Marked]) -> Option<usize> {
         self.look_ahead(marks)?;
         let bit = self.hits.trailing_zeros() as usize;
         self.hits &= self.hits - 1;
-        Some(self.base.wrapping_add(bit))
+        Some(self.base + bit)
     }
 
     /// Has hits, unless there are none to come.
     #[inline(always)]
-    fn look_ahead(&mut self, marks: &[u64]) -> Option<()> {
-        while self.hits == 0 {
-            let next = self.base.wrapping_add(BLOCK);
-            self.hits = *marks.get((next - self.origin) / BLOCK)?;
-            self.base = next;
+    fn look_ahead(&mut self, marks: &[Marked]) -> Option<()> {
+        if self.hits == 0 {
+            let block = marks.get(self.next)?;
+            (self.hits, self.base) = (block.hits, block.base);
+            self.next += 1;
         }
         Some(())
     }
 
     /// Passes over lines that are blank or comments.
     #[inline(never)]
-    pub(super) fn behind_idle(self, marks: &[u64], text: &[u8]) -> Self {
+    pub(super) fn behind_idle(self, marks: &[Marked], text: &[u8]) -> Self {
         let mut here = self;
         while text.get(here.at).is_some_and(|&first| is_idle(first)) {
             if here.look_ahead(marks).is_none() {
@@ -59,14 +47,14 @@ impl Cursor {
             // Where breaks follow each other, all of them are passed: the carry runs through them.
             let behind = here.hits.wrapping_add(here.hits & here.hits.wrapping_neg());
             here.hits &= behind;
-            here.at = here.base.wrapping_add(behind.trailing_zeros() as usize);
+            here.at = here.base + behind.trailing_zeros() as usize;
         }
         here
     }
 
     /// Passes the break at `end`, which is the next one; it may be a CRLF.
     #[inline(always)]
-    pub(super) fn pass_break(&mut self, marks: &[u64], text: &[u8], end: usize) {
+    pub(super) fn pass_break(&mut self, marks: &[Marked], text: &[u8], end: usize) {
         self.at = end + 1;
         if text.get(end) == Some(&CR) && text.get(end + 1) == Some(&LF) {
             self.next_break(marks);
