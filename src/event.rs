@@ -100,7 +100,7 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Adds a field that the standard does not know. Default: no such fields.
+    /// Adds a copy of a field that the standard does not know. Default: no such fields.
     ///
     /// ```
     /// # use sse_io::Event;

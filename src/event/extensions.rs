@@ -34,7 +34,7 @@ pub(crate) struct Fields {
 }
 
 impl Extensions {
-    /// Adds a field behind the others.
+    /// Adds a copy of a field behind the others.
     ///
     /// ```
     /// # use sse_io::Event;
