@@ -2,13 +2,11 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
 use sse_io::hub::{History, RecvError, Resumption, SubscribeError, Subscription};
-use sse_io::{Emitter, Event, Heartbeat, Hub};
+use sse_io::{Event, Hub};
 
-use crate::util::writers::Record;
+use crate::serve::serve_heartbeats;
 
 /// A store in memory. Ids are numbers.
 #[derive(Clone, Default)]
@@ -389,14 +387,6 @@ fn a_heartbeat_moves_no_client_back_that_is_ahead() {
     store.append(1..=3);
     let hub = hub(&store, 10);
     publish(&hub, [1]);
-    let mut ahead = after(&hub, 3);
-    let record = Record::new();
-    let emitter = Emitter::new(record.writer());
-    let server = emitter.clone();
-    let often = Heartbeat::every(Duration::from_millis(1));
-    let thread = thread::spawn(move || ahead.serve(&server, often));
-    record.wait_until(|calls| calls.len() > 10);
-    emitter.close();
-    thread.join().unwrap();
-    assert_eq!(record.text().replace(":\n\n", ""), "");
+    let text = serve_heartbeats(after(&hub, 3));
+    assert_eq!(text.replace(":\n\n", ""), "");
 }

@@ -65,6 +65,14 @@ fn connect_valve(hub: &Hub, fanout: &Fanout) -> (Valve, Receiver<Ending>) {
     (valve, end)
 }
 
+fn connect_valves(
+    hub: &Hub,
+    fanout: &Fanout,
+    number: usize,
+) -> (Vec<Valve>, Vec<Receiver<Ending>>) {
+    (0..number).map(|_| connect_valve(hub, fanout)).unzip()
+}
+
 #[track_caller]
 fn ended(receiver: &Receiver<Ending>) -> Ending {
     receiver.recv_timeout(DEADLINE).expect("it ends")
@@ -625,22 +633,21 @@ fn the_last_event_ends_a_connection_with_its_last_chunk() {
 #[test]
 fn each_connection_is_told_another_reconnection_time() {
     let (hub, fanout) = (own(), Fanout::new().unwrap());
-    let valves = [(); 3].map(|()| Valve::open());
-    for valve in &valves {
-        let subscription = hub.subscribe().start().unwrap();
-        let _end = hand_over(subscription, &fanout, valve.emitter(), NEVER);
-    }
+    let (valves, _ends) = connect_valves(&hub, &fanout, 3);
     publish(&hub, "1");
     hub.retry(Duration::from_secs(1)..=Duration::from_secs(100))
         .unwrap();
     publish(&hub, "2");
-    let waits = valves.map(|valve| {
-        valve.wait_for(&frame("2"));
-        let mut reader = Reader::new(io::Cursor::new(valve.text()));
-        let ids: Vec<_> = reader.events().map(|event| event.unwrap().data).collect();
-        assert_eq!(ids, ["1", "2"]);
-        reader.retry().unwrap()
-    });
+    let waits: Vec<_> = valves
+        .iter()
+        .map(|valve| {
+            valve.wait_for(&frame("2"));
+            let mut reader = Reader::new(io::Cursor::new(valve.text()));
+            let ids: Vec<_> = reader.events().map(|event| event.unwrap().data).collect();
+            assert_eq!(ids, ["1", "2"]);
+            reader.retry().unwrap()
+        })
+        .collect();
     let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*shortest >= Duration::from_secs(1) && *longest <= Duration::from_secs(100));
     assert!(*longest - *shortest > Duration::from_secs(30), "{waits:?}");
@@ -883,12 +890,7 @@ fn a_write_that_fails_ends_its_connection_alone() {
 #[test]
 fn who_leaves_takes_nobody_along() {
     let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
-    let valves: Vec<_> = (0..300).map(|_| Valve::open()).collect();
-    let hand_over = |valve: &Valve| {
-        let subscription = hub.subscribe().start().unwrap();
-        hand_over(subscription, &fanout, valve.emitter(), NEVER)
-    };
-    let ends: Vec<_> = valves.iter().map(hand_over).collect();
+    let (valves, ends) = connect_valves(&hub, &fanout, 300);
     valves[7].with(|script| script.fails = Some(ErrorKind::ConnectionReset));
     publish(&hub, "1");
     assert!(matches!(ended(&ends[7]), Ending::Gone(_)));
@@ -1089,12 +1091,7 @@ fn a_client_that_stops_reading_holds_up_nobody_and_is_gone_in_the_end() {
 fn one_of_a_hundred_that_stops_reading_stops_nobody() {
     // On one thread, there is none but that of the stalled client.
     let (hub, fanout) = (own(), Fanout::builder().with_threads(1).build().unwrap());
-    let valves: Vec<_> = (0..100).map(|_| Valve::open()).collect();
-    let hand_over = |valve: &Valve| {
-        let subscription = hub.subscribe().start().unwrap();
-        hand_over(subscription, &fanout, valve.emitter(), NEVER)
-    };
-    let _ends: Vec<_> = valves.iter().map(hand_over).collect();
+    let (valves, _ends) = connect_valves(&hub, &fanout, 100);
     valves[50].give(5);
     let mut all = String::new();
     for n in 1..=100 {
@@ -1148,11 +1145,7 @@ fn a_client_that_reads_on_gets_all_it_has_yet_to_get() {
 fn more_slow_clients_than_there_may_be_end_as_lagged() {
     let hub = own();
     let fanout = Fanout::builder().with_max_slow(1).build().unwrap();
-    let valves = [(); 3].map(|()| Valve::open());
-    let subscribe = || hub.subscribe().start().unwrap();
-    let ends = valves
-        .each_ref()
-        .map(|valve| hand_over(subscribe(), &fanout, valve.emitter(), NEVER));
+    let (valves, ends) = connect_valves(&hub, &fanout, 3);
     valves[0].give(3);
     publish(&hub, "1");
     while fanout.stats().slow == 0 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sse_io::hub::{Ending, IdPolicy, Resumption, Subscribe};
 use sse_io::{Emitter, Event, Heartbeat, Hub, Reader};
 
+use crate::serve::serve_heartbeats;
 use crate::util::writers::{Record, writes};
 
 const OFTEN: Heartbeat = Heartbeat::every(Duration::from_millis(1));
@@ -119,16 +120,9 @@ fn a_filter_that_refuses_everything_moves_the_client_on() {
 #[test]
 fn a_client_that_has_the_newest_event_gets_plain_heartbeats() {
     let hub = Hub::new();
-    let mut subscription = hub.subscribe().start().unwrap();
+    let subscription = hub.subscribe().start().unwrap();
     let id = hub.publish(&Event::new("x")).unwrap();
-    let record = Record::new();
-    let emitter = Emitter::new(record.writer());
-    let server = emitter.clone();
-    let thread = thread::spawn(move || subscription.serve(&server, OFTEN));
-    record.wait_until(|calls| calls.len() > 10);
-    emitter.close();
-    thread.join().unwrap();
-    let text = record.text();
+    let text = serve_heartbeats(subscription);
     assert_eq!(text.matches("id:").count(), 1, "{text}");
     assert!(text.starts_with(&format!("id: {id}\ndata: x\n\n:\n\n:\n\n")));
 }

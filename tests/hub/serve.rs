@@ -47,6 +47,18 @@ fn assert_closed(ended: Ending) {
     assert!(matches!(ended, Ending::Closed), "{ended:?}");
 }
 
+/// Serves until some heartbeats are sent, and then closes; returns all that was written.
+pub(crate) fn serve_heartbeats(subscription: Subscription) -> String {
+    let record = Record::new();
+    let emitter = Emitter::new(record.writer());
+    let often = Heartbeat::every(Duration::from_millis(1));
+    let thread = serve(subscription, &emitter, often);
+    record.wait_until(|calls| calls.len() > 10);
+    emitter.close();
+    assert_closed(join(thread));
+    record.text()
+}
+
 /// Waits until the thread has written this much.
 fn wait_for(record: &Record, bytes: &[u8]) {
     record.wait_until(|calls| writes(calls).concat() == bytes);
