@@ -176,7 +176,7 @@ fn rest_hits(text: &[u8], rest: &[u8]) -> u64 {
 
 /// The breaks of fewer bytes than a block, eight at a time.
 #[inline(always)]
-pub(crate) fn short_hits(bytes: &[u8]) -> u64 {
+fn short_hits(bytes: &[u8]) -> u64 {
     let Some(last) = bytes.last_chunk() else {
         let mut padded = [0; 8];
         padded[..bytes.len()].copy_from_slice(bytes);

@@ -195,6 +195,7 @@ pub(super) fn holds_nul(text: &[u8], from: usize, length: usize) -> bool {
     }
 }
 
+/// Not inlined, so that the walk keeps its registers.
 #[inline(never)]
 fn holds_nul_anywhere(text: &[u8]) -> bool {
     text.contains(&0)

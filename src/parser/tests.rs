@@ -130,6 +130,15 @@ fn calls_for_events_and_for_items_in_turns_cost_no_more() {
     assert!(copied <= 11 * stream.len() / 10, "{copied}");
 }
 
+/// How much a parser has room for after these inputs.
+fn kept_after<'a>(inputs: impl Iterator<Item = &'a [u8]>, comments: bool) -> usize {
+    let mut parser = Parser::new();
+    for mut input in inputs {
+        while parser.step(&mut input, comments) != Step::NeedMore {}
+    }
+    parser.window.capacity() + parser.interpreter.capacity()
+}
+
 #[test]
 fn what_a_giant_has_left_in_any_buffer_is_given_back() {
     let giant = "x".repeat(1 << 20);
@@ -144,12 +153,8 @@ fn what_a_giant_has_left_in_any_buffer_is_given_back() {
         // An id is in its buffer until the next one is.
         for after in ["id: 1\ndata: x\n\n", "id: 1\ndata: x\n\n:\n\n"] {
             for size in [1_000, 1 << 14] {
-                let mut parser = Parser::new();
                 let after = [after.as_bytes(); 3];
-                for mut input in lines.as_bytes().chunks(size).chain(after) {
-                    while parser.step(&mut input, true) != Step::NeedMore {}
-                }
-                let kept = parser.window.capacity() + parser.interpreter.capacity();
+                let kept = kept_after(lines.as_bytes().chunks(size).chain(after), true);
                 assert!(kept <= 4 * buffer::KEEP, "{}: {kept}", &lines[..8]);
             }
         }
@@ -159,10 +164,7 @@ fn what_a_giant_has_left_in_any_buffer_is_given_back() {
 #[test]
 fn a_heartbeat_gives_back_what_a_giant_has_left() {
     let giant = format!("data: {}\n\n", "x".repeat(1 << 20));
-    let mut parser = Parser::new();
-    for mut input in giant.as_bytes().chunks(1_000).chain([&b": ping\n\n"[..]]) {
-        while parser.step(&mut input, false) != Step::NeedMore {}
-    }
-    let kept = parser.window.capacity() + parser.interpreter.capacity();
+    let inputs = giant.as_bytes().chunks(1_000).chain([&b": ping\n\n"[..]]);
+    let kept = kept_after(inputs, false);
     assert!(kept <= 4 * buffer::KEEP, "{kept}");
 }

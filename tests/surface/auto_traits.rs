@@ -82,9 +82,9 @@ fn values_go_anywhere() {
     // What has none is seen to have none.
     assert_traits!["": *const Cell<u8>];
     assert_traits!["Send Sync UnwindSafe RefUnwindSafe":
-        Event<'static>, EventTooLarge, Extensions, InvalidField, Item<'static>, ParseEventError, Heartbeat,
-        ResponseHead, Guard, Refusal, ErrorKind, EventId, Frame, FanoutStats, GapPolicy, IdPolicy,
-        LagPolicy, Resumption, Stats,
+        Event<'static>, EventTooLarge, Extensions, InvalidField, Item<'static>, ParseEventError,
+        Heartbeat, ResponseHead, Guard, Refusal, ErrorKind, EventId, Frame, FanoutStats, GapPolicy,
+        IdPolicy, LagPolicy, Resumption, Stats,
     ];
     // They may hold anybody's error, which nobody says to be unwind safe.
     assert_traits!["Send Sync":
